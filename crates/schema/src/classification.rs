@@ -1,0 +1,232 @@
+//! A classification: for every column of a database, its data class and its protection.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::LogicalType;
+
+/// What the processor can learn of a protected column, and hence what SQL can do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protection {
+    /// Randomised: stored and fetched, nothing else. The processor learns a length class.
+    Sealed,
+    /// Deterministic: equality, joins, grouping, uniqueness. The processor also learns which values are equal.
+    Exact,
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sealed => "sealed",
+            Self::Exact => "exact",
+        })
+    }
+}
+
+/// The name of a set of columns that share one key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Domain(pub String);
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A table's full name, as PostgreSQL stores it (unquoted, case-folded where SQL folded it).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableId {
+    /// Schema, such as `public`.
+    pub schema: String,
+    /// Table, such as `customers`.
+    pub table: String,
+}
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// A column's full name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ColumnId {
+    /// The table.
+    pub table: TableId,
+    /// The column.
+    pub column: String,
+}
+
+impl fmt::Display for ColumnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.table, self.column)
+    }
+}
+
+/// The Flemish information classes, 1 (public) to 5 (highest).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Class(u8);
+
+impl Class {
+    /// `None` outside 1 to 5.
+    pub fn new(class: u8) -> Option<Self> {
+        (1..=5).contains(&class).then_some(Self(class))
+    }
+
+    /// 1 to 5.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// How one protected column is protected.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Protected {
+    /// The column.
+    pub id: ColumnId,
+    /// What the application sees.
+    pub ty: LogicalType,
+    /// What the processor can learn.
+    pub protection: Protection,
+    /// Which key.
+    pub domain: Domain,
+}
+
+/// One classified column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its data class.
+    pub class: Class,
+    /// `None`: stored as it is.
+    pub protected: Option<Protected>,
+}
+
+/// What holds for a table or column that the classification does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlisted {
+    /// Statements that touch it are refused.
+    Refuse,
+    /// It is stored as it is, by decision of the officers.
+    Plain,
+}
+
+/// One classified table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub id: TableId,
+    /// The columns it names, by name.
+    pub columns: BTreeMap<String, Column>,
+    /// What holds for its other columns.
+    pub unlisted_columns: Unlisted,
+    /// The column that says whom a row is about.
+    pub subject: Option<String>,
+}
+
+/// The whole of one database. Made only by [`Classification::new`], which checks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classification {
+    database: String,
+    tables: BTreeMap<TableId, Table>,
+    unlisted_tables: Unlisted,
+}
+
+/// Why a classification contradicts itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClassificationError {
+    /// The same table twice.
+    #[error("table {0} is classified twice")]
+    DuplicateTable(TableId),
+    /// `exact` needs one byte string per value; an unconstrained numeric has several (1.0 and 1.00).
+    #[error("{0}: `exact` needs numeric(precision, scale), because 1.0 and 1.00 are equal but written differently")]
+    ExactNumeric(ColumnId),
+    /// Columns of one domain are compared byte by byte.
+    #[error(
+        "domain {domain}: {first} and {second} have different types or protections; columns of one domain must agree"
+    )]
+    DomainMismatch {
+        /// The domain.
+        domain: Domain,
+        /// One column.
+        first: Box<ColumnId>,
+        /// Another, that differs.
+        second: Box<ColumnId>,
+    },
+    /// The subject is not a column of the table's list.
+    #[error("table {0}: the subject column `{1}` is not among its columns")]
+    UnknownSubject(TableId, String),
+}
+
+impl Classification {
+    /// Checks that tables are named once, and that the columns of a domain agree in type and protection.
+    pub fn new(database: String, tables: Vec<Table>, unlisted_tables: Unlisted) -> Result<Self, ClassificationError> {
+        let mut by_id = BTreeMap::new();
+        let mut domains: BTreeMap<Domain, Protected> = BTreeMap::new();
+        for table in tables {
+            for protected in table.columns.values().filter_map(|column| column.protected.as_ref()) {
+                check_column(protected, &mut domains)?;
+            }
+            if let Some(subject) = &table.subject
+                && !table.columns.contains_key(subject)
+            {
+                return Err(ClassificationError::UnknownSubject(table.id.clone(), subject.clone()));
+            }
+            let id = table.id.clone();
+            if by_id.insert(id.clone(), table).is_some() {
+                return Err(ClassificationError::DuplicateTable(id));
+            }
+        }
+        Ok(Self { database, tables: by_id, unlisted_tables })
+    }
+
+    /// The database that it is about.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// One table, where it is named.
+    pub fn table(&self, id: &TableId) -> Option<&Table> {
+        self.tables.get(id)
+    }
+
+    /// All named tables, by name.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values()
+    }
+
+    /// What holds for the others.
+    pub fn unlisted_tables(&self) -> Unlisted {
+        self.unlisted_tables
+    }
+
+    /// Every protected column, by table and name.
+    pub fn protected(&self) -> impl Iterator<Item = &Protected> {
+        self.tables.values().flat_map(|table| table.columns.values()).filter_map(|column| column.protected.as_ref())
+    }
+}
+
+/// Exact columns of one domain are compared as bytes, so they must be sealed alike; two sealed columns may share a
+/// domain whatever their types, but a domain is either all exact or all sealed.
+fn check_column(protected: &Protected, domains: &mut BTreeMap<Domain, Protected>) -> Result<(), ClassificationError> {
+    if protected.protection == Protection::Exact && protected.ty == LogicalType::Numeric(None) {
+        return Err(ClassificationError::ExactNumeric(protected.id.clone()));
+    }
+    let first = domains.entry(protected.domain.clone()).or_insert_with(|| protected.clone());
+    let agree = first.protection == protected.protection
+        && (protected.protection == Protection::Sealed || comparable(first.ty, protected.ty));
+    if agree {
+        return Ok(());
+    }
+    Err(ClassificationError::DomainMismatch {
+        domain: protected.domain.clone(),
+        first: Box::new(first.id.clone()),
+        second: Box::new(protected.id.clone()),
+    })
+}
+
+fn comparable(a: LogicalType, b: LogicalType) -> bool {
+    let text = |ty| matches!(ty, LogicalType::Text | LogicalType::Varchar(_));
+    a == b || (text(a) && text(b))
+}

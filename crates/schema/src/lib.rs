@@ -1,0 +1,13 @@
+//! The words of a classification: logical types, protections, domains, columns, tables.
+//!
+//! Owns no key, no SQL and no signature; `seal`, `sql` and `register` share these words so that none of them
+//! needs to import another.
+
+mod classification;
+mod types;
+
+pub use classification::{
+    Class, Classification, ClassificationError, Column, ColumnId, Domain, Protected, Protection, Table, TableId,
+    Unlisted,
+};
+pub use types::{LogicalType, TypeError};

@@ -1,0 +1,175 @@
+//! Logical types: what the application sees of a protected column.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The type that a protected column has for the application. At the processor it is always `bytea`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LogicalType {
+    /// `boolean`
+    Bool,
+    /// `smallint`
+    Int2,
+    /// `integer`
+    Int4,
+    /// `bigint`
+    Int8,
+    /// `numeric` or `numeric(precision, scale)`
+    Numeric(Option<(u16, u16)>),
+    /// `text`
+    Text,
+    /// `character varying` or `character varying(n)`, n in characters
+    Varchar(Option<u32>),
+    /// `date`
+    Date,
+    /// `timestamp without time zone`, microseconds
+    Timestamp,
+    /// `timestamp with time zone`, microseconds
+    Timestamptz,
+    /// `uuid`
+    Uuid,
+}
+
+/// A type name that no protection exists for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "type `{0}` cannot be protected: use one of boolean, smallint, integer, bigint, numeric(p,s), text, varchar(n), date, timestamp, timestamptz, uuid"
+)]
+pub struct TypeError(pub String);
+
+impl LogicalType {
+    /// The type's OID in `pg_type`.
+    pub const fn oid(self) -> u32 {
+        match self {
+            Self::Bool => 16,
+            Self::Int2 => 21,
+            Self::Int4 => 23,
+            Self::Int8 => 20,
+            Self::Numeric(_) => 1700,
+            Self::Text => 25,
+            Self::Varchar(_) => 1043,
+            Self::Date => 1082,
+            Self::Timestamp => 1114,
+            Self::Timestamptz => 1184,
+            Self::Uuid => 2950,
+        }
+    }
+
+    /// `pg_type.typlen`: bytes, or -1 for variable length.
+    pub const fn typlen(self) -> i16 {
+        match self {
+            Self::Bool => 1,
+            Self::Int2 => 2,
+            Self::Int4 | Self::Date => 4,
+            Self::Int8 | Self::Timestamp | Self::Timestamptz => 8,
+            Self::Numeric(_) | Self::Text | Self::Varchar(_) => -1,
+            Self::Uuid => 16,
+        }
+    }
+
+    /// `atttypmod`: -1 where the type has no modifier.
+    pub fn typmod(self) -> i32 {
+        match self {
+            Self::Varchar(Some(n)) => i32::try_from(n).map_or(-1, |n| n.saturating_add(4)),
+            Self::Numeric(Some((precision, scale))) => ((i32::from(precision) << 16) | i32::from(scale)) + 4,
+            Self::Bool
+            | Self::Int2
+            | Self::Int4
+            | Self::Int8
+            | Self::Numeric(None)
+            | Self::Text
+            | Self::Varchar(None)
+            | Self::Date
+            | Self::Timestamp
+            | Self::Timestamptz
+            | Self::Uuid => -1,
+        }
+    }
+}
+
+impl fmt::Display for LogicalType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool => f.write_str("boolean"),
+            Self::Int2 => f.write_str("smallint"),
+            Self::Int4 => f.write_str("integer"),
+            Self::Int8 => f.write_str("bigint"),
+            Self::Numeric(None) => f.write_str("numeric"),
+            Self::Numeric(Some((precision, scale))) => write!(f, "numeric({precision},{scale})"),
+            Self::Text => f.write_str("text"),
+            Self::Varchar(None) => f.write_str("character varying"),
+            Self::Varchar(Some(n)) => write!(f, "character varying({n})"),
+            Self::Date => f.write_str("date"),
+            Self::Timestamp => f.write_str("timestamp without time zone"),
+            Self::Timestamptz => f.write_str("timestamp with time zone"),
+            Self::Uuid => f.write_str("uuid"),
+        }
+    }
+}
+
+impl FromStr for LogicalType {
+    type Err = TypeError;
+
+    fn from_str(text: &str) -> Result<Self, TypeError> {
+        let lower = text.trim().to_ascii_lowercase();
+        let error = || TypeError(text.trim().to_owned());
+        let (name, modifiers) = match lower.split_once('(') {
+            None => (lower.as_str(), Vec::new()),
+            Some((name, rest)) => {
+                let inner = rest.strip_suffix(')').ok_or_else(error)?;
+                let numbers: Result<Vec<u32>, _> = inner.split(',').map(|part| part.trim().parse::<u32>()).collect();
+                (name.trim(), numbers.map_err(|_| error())?)
+            }
+        };
+        match (name, modifiers.as_slice()) {
+            ("bool" | "boolean", []) => Ok(Self::Bool),
+            ("int2" | "smallint", []) => Ok(Self::Int2),
+            ("int" | "int4" | "integer", []) => Ok(Self::Int4),
+            ("int8" | "bigint", []) => Ok(Self::Int8),
+            ("numeric" | "decimal", []) => Ok(Self::Numeric(None)),
+            ("numeric" | "decimal", [p]) => Self::numeric(*p, 0).ok_or_else(error),
+            ("numeric" | "decimal", [p, s]) => Self::numeric(*p, *s).ok_or_else(error),
+            ("text", []) => Ok(Self::Text),
+            ("varchar" | "character varying", []) => Ok(Self::Varchar(None)),
+            ("varchar" | "character varying", [n]) if (1..=10_485_760).contains(n) => Ok(Self::Varchar(Some(*n))),
+            ("date", []) => Ok(Self::Date),
+            ("timestamp" | "timestamp without time zone", []) => Ok(Self::Timestamp),
+            ("timestamptz" | "timestamp with time zone", []) => Ok(Self::Timestamptz),
+            ("uuid", []) => Ok(Self::Uuid),
+            _ => Err(error()),
+        }
+    }
+}
+
+impl LogicalType {
+    fn numeric(precision: u32, scale: u32) -> Option<Self> {
+        let fits = (1..=1000).contains(&precision) && scale <= precision;
+        let pair = (u16::try_from(precision).ok()?, u16::try_from(scale).ok()?);
+        fits.then_some(Self::Numeric(Some(pair)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LogicalType;
+
+    #[test]
+    fn names_round_trip_and_nonsense_is_refused() {
+        for name in
+            ["boolean", "smallint", "bigint", "numeric", "numeric(10,2)", "text", "character varying(40)", "date"]
+        {
+            let parsed: LogicalType = name.parse().unwrap();
+            assert_eq!(parsed.to_string(), name);
+        }
+        for name in ["", "varchar(0)", "numeric(0)", "numeric(2,3)", "int[]", "varchar(40", "money", "text(3)"] {
+            assert!(name.parse::<LogicalType>().is_err(), "{name} must be refused");
+        }
+    }
+
+    #[test]
+    fn modifiers_are_those_of_pg_attribute() {
+        assert_eq!("varchar(40)".parse::<LogicalType>().unwrap().typmod(), 44);
+        assert_eq!("numeric(10,2)".parse::<LogicalType>().unwrap().typmod(), 655_366);
+        assert_eq!(LogicalType::Text.typmod(), -1);
+    }
+}
