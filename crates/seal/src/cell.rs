@@ -1,0 +1,257 @@
+//! The bytes of a cell: header, then what AES-256-GCM-SIV ([RFC 8452](https://www.rfc-editor.org/rfc/rfc8452)) makes
+//! of a canonical plaintext. `docs/format.md` is normative.
+//!
+//! ```text
+//! header  version (high nibble) | protection (low nibble), epoch (2 bytes, big-endian)
+//! sealed  header ‖ nonce 12 ‖ ciphertext ‖ tag 16
+//! exact   header ‖ tag 16 ‖ ciphertext               nonce all zero: a deterministic AEAD
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{Aad, Nonce};
+use drieslot_schema::{LogicalType, Protected, Protection};
+
+use crate::context::push_part;
+use crate::nonces::NONCE_LEN;
+use crate::{CellKey, Nonces, SealError, padding};
+
+/// The format version that this crate writes and reads.
+pub const VERSION: u8 = 1;
+
+/// The longest canonical plaintext that a cell holds: 256 MiB.
+pub const MAX_VALUE_LEN: usize = 256 << 20;
+
+const HEADER_LEN: usize = 3;
+const TAG_LEN: usize = 16;
+
+/// Seals and opens the cells of one column in one epoch.
+pub struct ColumnCipher {
+    key: Arc<CellKey>,
+    protection: Protection,
+    ty: LogicalType,
+    header: [u8; HEADER_LEN],
+    aad: Vec<u8>,
+}
+
+impl ColumnCipher {
+    /// Binds a domain's key to one of its columns.
+    ///
+    /// # Errors
+    /// `WrongDomain` where the key is not of the column's domain; `NameTooLong`.
+    pub fn new(key: Arc<CellKey>, column: &Protected) -> Result<Self, SealError> {
+        let context = key.context();
+        if context.domain != column.domain {
+            return Err(SealError::WrongDomain {
+                column: Box::new(column.id.clone()),
+                wanted: column.domain.clone(),
+                given: context.domain.clone(),
+            });
+        }
+        let [high, low] = context.epoch.to_be_bytes();
+        let header = [(VERSION << 4) | protection_code(column.protection), high, low];
+        let aad = associated_data(&key, column)?;
+        Ok(Self { key, protection: column.protection, ty: column.ty, header, aad })
+    }
+
+    /// The column's type, whose canonical plaintext [`crate::values`] makes and reads.
+    pub fn ty(&self) -> LogicalType {
+        self.ty
+    }
+
+    /// The epoch whose cells this opens and makes.
+    pub fn epoch(&self) -> u16 {
+        self.key.context().epoch
+    }
+
+    /// Appends the cell of a canonical plaintext to `out`, which is left as it was on an error.
+    ///
+    /// # Errors
+    /// `TooLong`, `NoRandomness`, `Library`.
+    pub fn seal(&self, canonical: &[u8], nonces: &mut Nonces, out: &mut Vec<u8>) -> Result<(), SealError> {
+        let start = out.len();
+        let sealed = self.seal_at_end(canonical, nonces, out);
+        if sealed.is_err() {
+            out.truncate(start);
+        }
+        sealed
+    }
+
+    fn seal_at_end(&self, canonical: &[u8], nonces: &mut Nonces, out: &mut Vec<u8>) -> Result<(), SealError> {
+        let too_long = SealError::TooLong { len: canonical.len(), max: MAX_VALUE_LEN };
+        if canonical.len() > MAX_VALUE_LEN {
+            return Err(too_long);
+        }
+        let padded_len =
+            if is_padded(self.ty) { padding::class_of(canonical.len()).ok_or(too_long)? } else { canonical.len() };
+        out.reserve(HEADER_LEN + NONCE_LEN + padded_len + TAG_LEN);
+        out.extend_from_slice(&self.header);
+        let before = out.len();
+        let nonce = match self.protection {
+            Protection::Sealed => nonces.next()?,
+            Protection::Exact => [0; NONCE_LEN],
+        };
+        match self.protection {
+            Protection::Sealed => out.extend_from_slice(&nonce),
+            Protection::Exact => out.extend_from_slice(&[0; TAG_LEN]),
+        }
+        let body = out.len();
+        out.extend_from_slice(canonical);
+        if is_padded(self.ty) {
+            padding::pad(out, body, padded_len);
+        }
+        let plaintext = out.get_mut(body..).ok_or(SealError::Library)?;
+        let tag = self
+            .key
+            .for_protection(self.protection)
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&self.aad), plaintext)
+            .map_err(|_| SealError::Library)?;
+        match self.protection {
+            Protection::Sealed => out.extend_from_slice(tag.as_ref()),
+            Protection::Exact => out.get_mut(before..body).ok_or(SealError::Library)?.copy_from_slice(tag.as_ref()),
+        }
+        Ok(())
+    }
+
+    /// Appends the canonical plaintext of a cell to `out`, which is left as it was on an error.
+    ///
+    /// # Errors
+    /// `NotACell`, `UnknownVersion`, `WrongProtection`, `OtherEpoch`; `Refused` for everything that does not
+    /// authenticate, whatever the cause.
+    pub fn open(&self, cell: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+        let body = self.body_of(cell)?;
+        let (nonce, tag, ciphertext) = match self.protection {
+            Protection::Sealed => {
+                let (nonce, rest) = body.split_first_chunk::<NONCE_LEN>().ok_or(SealError::NotACell)?;
+                let (ciphertext, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(SealError::NotACell)?;
+                (*nonce, tag, ciphertext)
+            }
+            Protection::Exact => {
+                let (tag, ciphertext) = body.split_first_chunk::<TAG_LEN>().ok_or(SealError::NotACell)?;
+                ([0; NONCE_LEN], tag, ciphertext)
+            }
+        };
+        let start = out.len();
+        out.resize(start + ciphertext.len(), 0);
+        let opened = match out.get_mut(start..) {
+            None => Err(SealError::Library),
+            Some(plaintext) => self.decrypt(nonce, tag, ciphertext, plaintext),
+        };
+        match opened {
+            Ok(len) => out.truncate(start + len),
+            Err(_) => out.truncate(start),
+        }
+        opened.map(|_| ())
+    }
+
+    /// Checks the header and gives what follows it.
+    fn body_of<'cell>(&self, cell: &'cell [u8]) -> Result<&'cell [u8], SealError> {
+        let (header, body) = cell.split_first_chunk::<HEADER_LEN>().ok_or(SealError::NotACell)?;
+        let [first, high, low] = *header;
+        if first >> 4 != VERSION {
+            return Err(SealError::UnknownVersion { found: first >> 4 });
+        }
+        if first & 0x0f != protection_code(self.protection) {
+            return Err(SealError::WrongProtection { expected: self.protection, found: first & 0x0f });
+        }
+        let found = u16::from_be_bytes([high, low]);
+        if found != self.epoch() {
+            return Err(SealError::OtherEpoch { expected: self.epoch(), found });
+        }
+        Ok(body)
+    }
+
+    /// Gives the length of the value within `plaintext`.
+    fn decrypt(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        tag: &[u8; TAG_LEN],
+        ciphertext: &[u8],
+        plaintext: &mut [u8],
+    ) -> Result<usize, SealError> {
+        self.key
+            .for_protection(self.protection)
+            .open_separate_gather(Nonce::assume_unique_for_key(nonce), Aad::from(&self.aad), ciphertext, tag, plaintext)
+            .map_err(|_| SealError::Refused)?;
+        if is_padded(self.ty) {
+            padding::unpadded_len(plaintext).ok_or(SealError::Refused)
+        } else {
+            Ok(plaintext.len())
+        }
+    }
+}
+
+impl fmt::Debug for ColumnCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ColumnCipher({:?}, {}, {}, …)", self.key.context(), self.protection, self.ty)
+    }
+}
+
+/// The epoch in a cell's header, to choose the key that opens it. It is not authenticated until the cell is opened.
+///
+/// # Errors
+/// `NotACell`, `UnknownVersion`.
+pub fn epoch_of(cell: &[u8]) -> Result<u16, SealError> {
+    match cell {
+        [first, high, low, ..] if first >> 4 == VERSION => Ok(u16::from_be_bytes([*high, *low])),
+        [first, _, _, ..] => Err(SealError::UnknownVersion { found: first >> 4 }),
+        _ => Err(SealError::NotACell),
+    }
+}
+
+/// Length-prefixed: tenant, domain, protection, epoch, type; for `sealed` also schema, table and column, so that a
+/// cell cannot be moved. Exact cells of a domain must be equal across its columns, and cannot be bound to one.
+fn associated_data(key: &CellKey, column: &Protected) -> Result<Vec<u8>, SealError> {
+    let context = key.context();
+    let mut out = Vec::new();
+    push_part(&mut out, context.tenant.as_bytes())?;
+    push_part(&mut out, context.domain.0.as_bytes())?;
+    push_part(&mut out, &[protection_code(column.protection)])?;
+    push_part(&mut out, &context.epoch.to_be_bytes())?;
+    push_part(&mut out, &[type_code(column.ty)])?;
+    if column.protection == Protection::Sealed {
+        push_part(&mut out, column.id.table.schema.as_bytes())?;
+        push_part(&mut out, column.id.table.table.as_bytes())?;
+        push_part(&mut out, column.id.column.as_bytes())?;
+    }
+    Ok(out)
+}
+
+fn protection_code(protection: Protection) -> u8 {
+    match protection {
+        Protection::Sealed => 1,
+        Protection::Exact => 2,
+    }
+}
+
+/// One code per family: text and varchar(n) are one, so that an exact domain may mix them.
+fn type_code(ty: LogicalType) -> u8 {
+    match ty {
+        LogicalType::Bool => 1,
+        LogicalType::Int2 => 2,
+        LogicalType::Int4 => 3,
+        LogicalType::Int8 => 4,
+        LogicalType::Numeric(_) => 5,
+        LogicalType::Text | LogicalType::Varchar(_) => 6,
+        LogicalType::Date => 7,
+        LogicalType::Timestamp => 8,
+        LogicalType::Timestamptz => 9,
+        LogicalType::Uuid => 10,
+    }
+}
+
+/// Whether a type's values vary in length, and are padded.
+fn is_padded(ty: LogicalType) -> bool {
+    match ty {
+        LogicalType::Numeric(_) | LogicalType::Text | LogicalType::Varchar(_) => true,
+        LogicalType::Bool
+        | LogicalType::Int2
+        | LogicalType::Int4
+        | LogicalType::Int8
+        | LogicalType::Date
+        | LogicalType::Timestamp
+        | LogicalType::Timestamptz
+        | LogicalType::Uuid => false,
+    }
+}

@@ -1,0 +1,206 @@
+//! Canonical plaintexts: the bytes that are sealed, per logical type, and their texts as PostgreSQL writes them.
+//!
+//! Owns the byte-for-byte agreement with PostgreSQL 15 to 18 under `DateStyle = ISO`. A form that PostgreSQL might
+//! read in another way than this module does is refused, and no error ever holds the value.
+
+mod calendar;
+mod datetime;
+mod error;
+mod integer;
+mod moment;
+mod numeric;
+mod plain;
+
+use drieslot_schema::LogicalType;
+use jiff::tz::TimeZone;
+
+pub use error::ValueError;
+
+/// `unknown`, the type of an untyped literal.
+const UNKNOWN_OID: u32 = 705;
+
+/// The settings of a session that decide how values are read and written.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The session's `TimeZone`.
+    pub time_zone: TimeZone,
+}
+
+impl Settings {
+    /// For a `TimeZone` as PostgreSQL reports it: an IANA name, `UTC`, or the POSIX form of `SET TIME ZONE +2`.
+    /// `None` where the zone is not known: the session must then be refused.
+    pub fn named(time_zone: &str) -> Option<Self> {
+        let known = match time_zone.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+            None => TimeZone::get(time_zone).ok(),
+            Some((_, offset)) => fixed_zone(offset),
+        };
+        known.filter(|zone| !zone.is_unknown()).map(|time_zone| Self { time_zone })
+    }
+}
+
+/// The offset of a POSIX zone without summer time: PostgreSQL may put a colon into the name before it, POSIX may not.
+fn fixed_zone(offset: &str) -> Option<TimeZone> {
+    let plain = offset.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b':'));
+    plain.then(|| TimeZone::posix(&format!("XXX{offset}")).ok()).flatten()
+}
+
+/// Appends the canonical plaintext of a value in text form. `explicit_cast` says that the value stands in an explicit
+/// cast to the type, where PostgreSQL shortens an over-long `varchar(n)` without an error. On an error `out` is as
+/// before.
+///
+/// # Errors
+/// What PostgreSQL would say, or 0A000 for a form that is not accepted.
+pub fn encode_text(
+    ty: LogicalType,
+    text: &str,
+    explicit_cast: bool,
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<(), ValueError> {
+    match ty {
+        LogicalType::Bool => out.push(u8::from(plain::parse_bool(text)?)),
+        LogicalType::Int2 | LogicalType::Int4 | LogicalType::Int8 => integer::encode_text(ty, text, out)?,
+        LogicalType::Numeric(modifier) => numeric::encode_text(modifier, text, out)?,
+        LogicalType::Text => plain::encode_text(text, None, explicit_cast, out)?,
+        LogicalType::Varchar(limit) => plain::encode_text(text, limit, explicit_cast, out)?,
+        LogicalType::Date => out.extend_from_slice(&moment::parse_date(text)?.to_be_bytes()),
+        LogicalType::Timestamp => out.extend_from_slice(&moment::parse_timestamp(text)?.to_be_bytes()),
+        LogicalType::Timestamptz => {
+            let micros = moment::parse_timestamptz(text, &settings.time_zone)?;
+            out.extend_from_slice(&micros.to_be_bytes());
+        }
+        LogicalType::Uuid => out.extend_from_slice(&plain::parse_uuid(text)?),
+    }
+    Ok(())
+}
+
+/// Appends the canonical plaintext of a value in PostgreSQL's binary form. `wire_oid` is the type that the client
+/// declared: 0 or the type's own; any integer type for integers; text, varchar or unknown for texts. On an error
+/// `out` is as before.
+///
+/// # Errors
+/// What PostgreSQL would say, or 0A000 for a declared type that is not accepted.
+pub fn encode_binary(ty: LogicalType, wire_oid: u32, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    let oid = if wire_oid == 0 { ty.oid() } else { wire_oid };
+    if !accepts(ty, oid) {
+        let hint = "Declare the parameter with the column's own type, or leave its type undeclared.";
+        return Err(ValueError::new(
+            "0A000",
+            format!("a binary parameter of type OID {oid} is not accepted for a protected column of type {ty}"),
+        )
+        .with_hint(hint));
+    }
+    match ty {
+        LogicalType::Bool => out.push(u8::from(fixed::<1>(ty, bytes)? != [0])),
+        LogicalType::Int2 | LogicalType::Int4 | LogicalType::Int8 => integer::encode_binary(ty, oid, bytes, out)?,
+        LogicalType::Numeric(modifier) => numeric::encode_binary(modifier, bytes, out)?,
+        LogicalType::Text => plain::encode_binary(bytes, None, out)?,
+        LogicalType::Varchar(limit) => plain::encode_binary(bytes, limit, out)?,
+        LogicalType::Date => {
+            let days = moment::check_date(i64::from(i32::from_be_bytes(fixed(ty, bytes)?)))?;
+            out.extend_from_slice(&days.to_be_bytes());
+        }
+        LogicalType::Timestamp | LogicalType::Timestamptz => {
+            let micros = moment::check_timestamp(Some(i64::from_be_bytes(fixed(ty, bytes)?)))?;
+            out.extend_from_slice(&micros.to_be_bytes());
+        }
+        LogicalType::Uuid => out.extend_from_slice(&fixed::<16>(ty, bytes)?),
+    }
+    Ok(())
+}
+
+/// Appends the text that PostgreSQL would send. On an error `out` is as before.
+///
+/// # Errors
+/// XX001 where the bytes are no canonical plaintext of the type.
+pub fn decode_text(
+    ty: LogicalType,
+    canonical: &[u8],
+    settings: &Settings,
+    out: &mut Vec<u8>,
+) -> Result<(), ValueError> {
+    check_canonical(ty, canonical)?;
+    let wrong = |_| ValueError::corrupted(ty);
+    match ty {
+        LogicalType::Bool => out.push(if canonical == [0] { b'f' } else { b't' }),
+        LogicalType::Int2 | LogicalType::Int4 | LogicalType::Int8 => integer::decode_text(ty, canonical, out)?,
+        LogicalType::Numeric(_) => numeric::decode_text(ty, canonical, out)?,
+        LogicalType::Text | LogicalType::Varchar(_) => out.extend_from_slice(canonical),
+        LogicalType::Date => moment::write_date(i32::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
+        LogicalType::Timestamp => {
+            moment::write_timestamp(i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), None, out);
+        }
+        LogicalType::Timestamptz => {
+            let micros = i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?);
+            moment::write_timestamp(micros, Some(&settings.time_zone), out);
+        }
+        LogicalType::Uuid => plain::write_uuid(fixed(ty, canonical).map_err(wrong)?, out),
+    }
+    Ok(())
+}
+
+/// Appends the binary form that PostgreSQL would send: for every type so far it is the canonical plaintext itself. On
+/// an error `out` is as before.
+///
+/// # Errors
+/// XX001 where the bytes are no canonical plaintext of the type.
+pub fn decode_binary(ty: LogicalType, canonical: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    check_canonical(ty, canonical)?;
+    out.extend_from_slice(canonical);
+    Ok(())
+}
+
+/// What authenticated under the column's key must be a value of the column's type: anything else is our fault or the
+/// classification's, and is not passed on.
+fn check_canonical(ty: LogicalType, canonical: &[u8]) -> Result<(), ValueError> {
+    let corrupted = |_| ValueError::corrupted(ty);
+    match ty {
+        LogicalType::Bool if canonical == [0] || canonical == [1] => Ok(()),
+        LogicalType::Bool => Err(ValueError::corrupted(ty)),
+        LogicalType::Int2 => fixed::<2>(ty, canonical).map(|_| ()).map_err(corrupted),
+        LogicalType::Int4 => fixed::<4>(ty, canonical).map(|_| ()).map_err(corrupted),
+        LogicalType::Int8 => fixed::<8>(ty, canonical).map(|_| ()).map_err(corrupted),
+        LogicalType::Uuid => fixed::<16>(ty, canonical).map(|_| ()).map_err(corrupted),
+        LogicalType::Numeric(_) => numeric::check_canonical(ty, canonical),
+        LogicalType::Text | LogicalType::Varchar(_) => plain::checked_utf8(canonical).map(|_| ()).map_err(corrupted),
+        LogicalType::Date => {
+            let days = i32::from_be_bytes(fixed(ty, canonical).map_err(corrupted)?);
+            moment::check_date(i64::from(days)).map(|_| ()).map_err(corrupted)
+        }
+        LogicalType::Timestamp | LogicalType::Timestamptz => {
+            let micros = i64::from_be_bytes(fixed(ty, canonical).map_err(corrupted)?);
+            moment::check_timestamp(Some(micros)).map(|_| ()).map_err(corrupted)
+        }
+    }
+}
+
+/// Which declared types PostgreSQL would turn into the column's type without loss of meaning.
+fn accepts(ty: LogicalType, oid: u32) -> bool {
+    let integers = [LogicalType::Int2, LogicalType::Int4, LogicalType::Int8];
+    match ty {
+        LogicalType::Int2 | LogicalType::Int4 | LogicalType::Int8 => integers.map(LogicalType::oid).contains(&oid),
+        LogicalType::Text | LogicalType::Varchar(_) => {
+            [LogicalType::Text.oid(), LogicalType::Varchar(None).oid(), UNKNOWN_OID].contains(&oid)
+        }
+        LogicalType::Bool
+        | LogicalType::Numeric(_)
+        | LogicalType::Date
+        | LogicalType::Timestamp
+        | LogicalType::Timestamptz
+        | LogicalType::Uuid => ty.oid() == oid,
+    }
+}
+
+/// A binary value of fixed length.
+fn fixed<const N: usize>(ty: LogicalType, bytes: &[u8]) -> Result<[u8; N], ValueError> {
+    bytes.try_into().map_err(|_| ValueError::binary(ty))
+}
+
+/// What C's `isspace` takes for white space, which is what PostgreSQL trims.
+fn trim(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}')
+}

@@ -1,0 +1,149 @@
+//! date, timestamp and timestamptz: days or microseconds since 2000-01-01 (UTC), as PostgreSQL keeps them.
+
+use std::io::Write as _;
+
+use jiff::tz::TimeZone;
+
+use super::datetime::{Civil, Reading, Zone, parse};
+use super::{ValueError, calendar};
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+/// 1970-01-01.
+const UNIX_DAYS: i64 = -10_957;
+/// 4714-11-24 BC, Julian day 0.
+const MIN_DAYS: i64 = -2_451_545;
+/// 5874898-01-01, the first day after the last.
+const END_DAYS: i64 = 2_145_031_949;
+/// 294277-01-01, the first moment after the last.
+const END_MICROS: i64 = 9_223_371_331_200_000_000;
+
+pub(super) fn parse_date(text: &str) -> Result<i32, ValueError> {
+    match parse("date", text)? {
+        Reading::Epoch => check_date(UNIX_DAYS),
+        Reading::Infinity => Ok(i32::MAX),
+        Reading::NegativeInfinity => Ok(i32::MIN),
+        Reading::Civil(civil) if (MIN_DAYS..END_DAYS).contains(&civil.days) => check_date(civil.days),
+        Reading::Civil(_) => Err(date_range()),
+    }
+}
+
+fn date_range() -> ValueError {
+    ValueError::new("22008", "date out of range")
+}
+
+/// Any day that PostgreSQL has, and the two infinities.
+pub(super) fn check_date(days: i64) -> Result<i32, ValueError> {
+    let days32 = i32::try_from(days).map_err(|_| date_range())?;
+    let valid = (MIN_DAYS..END_DAYS).contains(&days) || days32 == i32::MAX || days32 == i32::MIN;
+    valid.then_some(days32).ok_or_else(date_range)
+}
+
+fn timestamp_range() -> ValueError {
+    ValueError::new("22008", "timestamp out of range")
+}
+
+/// Any moment that PostgreSQL has, and the two infinities. `None` stands for an overflow.
+pub(super) fn check_timestamp(micros: Option<i64>) -> Result<i64, ValueError> {
+    let in_range = |micros: i64| is_finite(micros) || micros == i64::MAX || micros == i64::MIN;
+    micros.filter(|micros| in_range(*micros)).ok_or_else(timestamp_range)
+}
+
+fn is_finite(micros: i64) -> bool {
+    (MIN_DAYS * DAY..END_MICROS).contains(&micros)
+}
+
+fn local_micros(civil: &Civil) -> Option<i64> {
+    civil.days.checked_mul(DAY)?.checked_add(civil.micros)
+}
+
+fn finite(micros: Option<i64>) -> Result<i64, ValueError> {
+    micros.filter(|micros| is_finite(*micros)).ok_or_else(timestamp_range)
+}
+
+/// A zone in the text is checked and then ignored, as PostgreSQL does.
+pub(super) fn parse_timestamp(text: &str) -> Result<i64, ValueError> {
+    match parse("timestamp", text)? {
+        Reading::Epoch => Ok(UNIX_DAYS * DAY),
+        Reading::Infinity => Ok(i64::MAX),
+        Reading::NegativeInfinity => Ok(i64::MIN),
+        Reading::Civil(civil) => finite(local_micros(&civil)),
+    }
+}
+
+/// A text without a zone is in the session's.
+pub(super) fn parse_timestamptz(text: &str, session: &TimeZone) -> Result<i64, ValueError> {
+    match parse("timestamp with time zone", text)? {
+        Reading::Epoch => Ok(UNIX_DAYS * DAY),
+        Reading::Infinity => Ok(i64::MAX),
+        Reading::NegativeInfinity => Ok(i64::MIN),
+        Reading::Civil(civil) => {
+            let local = local_micros(&civil).ok_or_else(timestamp_range)?;
+            let seconds = local.div_euclid(SECOND);
+            let offset = match &civil.zone {
+                Some(Zone::Offset(seconds)) => Some(*seconds),
+                Some(Zone::Named(zone)) => calendar::offset_of_local(zone, seconds),
+                None => calendar::offset_of_local(session, seconds),
+            };
+            finite(offset.and_then(|offset| local.checked_sub(offset * SECOND)))
+        }
+    }
+}
+
+/// `EncodeDateOnly`, ISO.
+pub(super) fn write_date(days: i32, out: &mut Vec<u8>) {
+    if days == i32::MAX || days == i32::MIN {
+        return write_infinity(days == i32::MAX, out);
+    }
+    let bc = write_civil(i64::from(days), out);
+    out.extend_from_slice(bc);
+}
+
+/// `EncodeDateTime`, ISO. With `zone`, in its local time and followed by its offset.
+pub(super) fn write_timestamp(micros: i64, zone: Option<&TimeZone>, out: &mut Vec<u8>) {
+    if micros == i64::MAX || micros == i64::MIN {
+        return write_infinity(micros == i64::MAX, out);
+    }
+    let offset = zone.map(|zone| calendar::offset_at(zone, micros.div_euclid(SECOND)).unwrap_or(0));
+    let local = i128::from(micros) + i128::from(offset.unwrap_or(0) * SECOND);
+    let days = i64::try_from(local.div_euclid(i128::from(DAY))).unwrap_or(0);
+    let of_day = i64::try_from(local.rem_euclid(i128::from(DAY))).unwrap_or(0);
+    let bc = write_civil(days, out);
+    let seconds = of_day / SECOND;
+    let _infallible = write!(out, " {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let fraction = of_day % SECOND;
+    if fraction != 0 {
+        let _infallible = write!(out, ".{fraction:06}");
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+    if let Some(offset) = offset {
+        write_offset(offset, out);
+    }
+    out.extend_from_slice(bc);
+}
+
+/// Writes year, month and day; gives what must follow at the very end.
+fn write_civil(days: i64, out: &mut Vec<u8>) -> &'static [u8] {
+    let (year, month, day) = calendar::civil_from_days(days);
+    let (shown, era): (i64, &[u8]) = if year > 0 { (year, b"") } else { (1 - year, b" BC") };
+    let _infallible = write!(out, "{shown:04}-{month:02}-{day:02}");
+    era
+}
+
+/// `EncodeTimezone`, ISO: hours, then what else is not zero.
+fn write_offset(offset: i64, out: &mut Vec<u8>) {
+    let (sign, seconds) = if offset < 0 { ('-', -offset) } else { ('+', offset) };
+    let _infallible = write!(out, "{sign}{:02}", seconds / 3600);
+    if seconds % 3600 != 0 {
+        let _infallible = write!(out, ":{:02}", seconds / 60 % 60);
+    }
+    if seconds % 60 != 0 {
+        let _infallible = write!(out, ":{:02}", seconds % 60);
+    }
+}
+
+fn write_infinity(positive: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if positive { b"infinity" } else { b"-infinity" });
+}

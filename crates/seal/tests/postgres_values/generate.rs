@@ -1,0 +1,173 @@
+//! Values for each type: limits, forms that people write, many made up, and as many again with a fault in them.
+
+/// xorshift64, so that every run tests the same values.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn between(&mut self, low: i64, high: i64) -> i64 {
+        low + self.below((high - low + 1) as u64) as i64
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.below(from.len() as u64) as usize]
+    }
+
+    fn digits(&mut self, most: u64) -> String {
+        (0..self.below(most + 1)).map(|_| char::from(b'0' + self.below(10) as u8)).collect()
+    }
+
+    /// The same text with one or two faults.
+    pub fn spoil(&mut self, text: &str) -> String {
+        const ALPHABET: &[char] = &[
+            '0', '1', '2', '5', '9', '-', '+', '.', ':', ' ', 'T', 'Z', 'e', 'x', '_', '/', ',', 'B', 'C', '{', '}',
+            'a', 'é',
+        ];
+        let mut chars: Vec<char> = text.chars().collect();
+        for _ in 0..=self.below(2) {
+            let at = self.below(chars.len() as u64 + 1) as usize;
+            let c = ALPHABET[self.below(ALPHABET.len() as u64) as usize];
+            match self.below(3) {
+                0 if at < chars.len() => drop(chars.remove(at)),
+                1 if at < chars.len() => chars[at] = c,
+                _ => chars.insert(at, c),
+            }
+        }
+        chars.into_iter().collect()
+    }
+
+    pub fn integer(&mut self) -> String {
+        let near =
+            self.pick(&["32767", "-32768", "2147483647", "-2147483648", "9223372036854775807", "-9223372036854775808"]);
+        match self.below(5) {
+            0 => near.to_owned(),
+            1 => (near.parse::<i128>().unwrap() + i128::from(self.between(-2, 2))).to_string(),
+            2 => format!("{}{}{} ", self.pick(&["", " ", "\t"]), self.pick(&["+", "-", "00"]), self.below(70_000)),
+            3 => (self.next() as i64).to_string(),
+            _ => self.between(-40_000, 40_000).to_string(),
+        }
+    }
+
+    pub fn numeric(&mut self) -> String {
+        let sign = self.pick(&["", "", "-", "+"]);
+        let (whole, fraction) = (self.digits(24), self.digits(12));
+        match self.below(8) {
+            0 => format!("{sign}{whole}."),
+            1 => format!("{sign}.{fraction}"),
+            2 => format!("{sign}{whole}.{fraction}e{}", self.between(-30, 30)),
+            3 => format!("{sign}{whole}E+{}", self.below(20)),
+            4 => format!(
+                " {sign}{}.{}99999{} ",
+                self.pick(&["9", "99", "999", "9999999"]),
+                self.digits(3),
+                self.digits(2)
+            ),
+            5 => format!("{sign}0.{}{}", "0".repeat(self.below(14) as usize), self.digits(5)),
+            6 => format!("{sign}{}{}", self.below(10_000), "0".repeat(self.below(40) as usize)),
+            _ => format!("{sign}{whole}.{fraction}"),
+        }
+    }
+
+    pub fn text(&mut self) -> String {
+        const ALPHABET: &[char] = &['a', 'Z', ' ', ' ', 'é', '€', '😀', '\'', '\\', '"', '\n', '\t', '%', '0'];
+        let body: String = (0..self.below(9)).map(|_| ALPHABET[self.below(ALPHABET.len() as u64) as usize]).collect();
+        format!("{body}{}", " ".repeat(self.below(4) as usize))
+    }
+
+    pub fn uuid(&mut self) -> String {
+        let hex = format!("{:016x}{:016x}", self.next(), self.next());
+        let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+        match self.below(5) {
+            0 => hex,
+            1 => format!("{{{}}}", parts.join("-")),
+            2 => parts.join("-").to_uppercase(),
+            3 => {
+                hex.as_bytes().chunks(4).map(|chunk| std::str::from_utf8(chunk).unwrap()).collect::<Vec<_>>().join("-")
+            }
+            _ => parts.join("-"),
+        }
+    }
+
+    pub fn date(&mut self) -> String {
+        let (last_day, last_month) =
+            (if self.below(6) == 0 { 32 } else { 28 }, if self.below(20) == 0 { 13 } else { 12 });
+        let (day, month) = (self.between(1, last_day), self.between(1, last_month));
+        let year = match self.below(12) {
+            0 => self.between(1, 9999),
+            1 => self.between(10_000, 300_000),
+            2 => self.between(1_000_000, 5_900_000),
+            3 => self.between(294_270, 294_280),
+            4 => return format!("{:04}-{month:02}-{day:02} BC", self.between(1, 4720)),
+            5 => return format!("{:04}{month:02}{day:02}", self.between(0, 2100)),
+            6 => {
+                let separator = self.pick(&["-", "/"]);
+                return format!("{:04}{separator}{month}{separator}{day}", self.between(1800, 2100));
+            }
+            _ => self.between(1850, 2060),
+        };
+        format!("{year:04}-{month:02}-{day:02}")
+    }
+
+    fn clock(&mut self) -> String {
+        let last_hour = if self.below(10) == 0 { 25 } else { 23 };
+        let hour = self.between(0, last_hour);
+        let (minute, second) = (self.between(0, 59), self.between(0, 59));
+        match self.below(9) {
+            0 => format!("{hour}:{minute}"),
+            1 => format!("{hour}:{minute}:{second}"),
+            2 => "24:00:00".to_owned(),
+            3 => format!("{hour:02}:{minute:02}:60"),
+            4 => format!("23:59:59.99999{}", self.digits(4)),
+            5 => format!("{hour:02}:{minute:02}:{second:02}.{}", self.below(1_000_000)),
+            6 => format!("{hour:02}:{minute:02}:{second:02}.{}{}", self.below(10), self.digits(14)),
+            _ => format!("{hour:02}:{minute:02}:{second:02}"),
+        }
+    }
+
+    /// With a zone or without; the hours around changes of summer time come often.
+    pub fn timestamp(&mut self) -> String {
+        let date = match self.below(4) {
+            0 => {
+                let day = self.pick(&["03-28", "03-29", "10-25", "10-31", "03-08", "11-01", "04-05", "10-04"]);
+                format!("{}-{day}", self.pick(&["2020", "2026", "1977", "1943", "2015", "9999", "12020"]))
+            }
+            1 => "1972-01-07".to_owned(),
+            _ => self.date(),
+        };
+        let (date, era) = date.split_once(' ').map_or((date.as_str(), ""), |(date, _)| (date, " BC"));
+        if self.below(12) == 0 {
+            return format!("{date}{era}");
+        }
+        let clock =
+            if self.below(3) == 0 { format!("0{}:{:02}:00", self.below(4), self.below(60)) } else { self.clock() };
+        let space = self.pick(&[" ", " ", "T", "  "]);
+        let zone = match self.below(10) {
+            0 => "Z".to_owned(),
+            1 => format!("{}{:02}", self.pick(&["+", "-", " +"]), self.below(17)),
+            2 => format!("{}{:02}:{:02}", self.pick(&["+", "-"]), self.below(16), self.below(60)),
+            3 => format!("{}{:02}{:02}", self.pick(&["+", "-"]), self.below(16), self.below(61)),
+            4 => format!(
+                "{}{:02}:{:02}:{:02}",
+                self.pick(&["+", "-", " -"]),
+                self.below(16),
+                self.below(60),
+                self.below(60)
+            ),
+            5 => {
+                self.pick(&[" Europe/Brussels", " america/new_york", " UTC", " Asia/Kolkata", "+5", "-330"]).to_owned()
+            }
+            _ => String::new(),
+        };
+        format!("{date}{space}{clock}{zone}{era}")
+    }
+}

@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""Reads Drieslot cells without Drieslot: written from docs/format.md, needs only the package `cryptography`.
+
+  read_cells.py vectors vectors/cells
+  read_cells.py open --structure FILE --access FILE --keys FILE [--shares] --tenant T --domain D --epoch N \\
+                --column SCHEMA TABLE COLUMN --type TYPE --protection sealed|exact < cells
+
+FILE holds a function secret (or with --shares, a share) as 64 hexadecimal digits or as 32 bytes. Cells are read one a line in
+hexadecimal, with or without \\x, as `COPY (SELECT column FROM table) TO STDOUT` gives them; \\N is NULL.
+"""
+import argparse
+import datetime
+import hmac
+import json
+import pathlib
+import struct
+import sys
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+
+CODES = {"boolean": 1, "smallint": 2, "integer": 3, "bigint": 4, "numeric": 5, "text": 6, "character varying": 6,
+         "date": 7, "timestamp without time zone": 8, "timestamp with time zone": 9, "uuid": 10}
+ALIASES = {"bool": "boolean", "int2": "smallint", "int": "integer", "int4": "integer", "int8": "bigint", "decimal": "numeric",
+           "varchar": "character varying", "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone"}
+FUNCTIONS = ("structure", "access", "keys")
+PROTECTIONS = {"sealed": 1, "exact": 2}
+DATE_RANGE = (-2451545, 2145031949)
+TIMESTAMP_RANGE = (-211813488000000000, 9223371331200000000)
+
+
+class CellError(Exception):
+    """One of the errors of docs/format.md."""
+
+
+def require(condition, error="not canonical"):
+    if not condition:
+        raise CellError(error)
+
+
+def part(data):
+    return struct.pack(">I", len(data)) + data
+
+
+def mac(key, data):
+    return hmac.digest(key, data, "sha256")
+
+
+def expand(prk, info):
+    return mac(prk, info + b"\x01")
+
+
+class DomainKey:
+    def __init__(self, tenant, domain, epoch, shares=None, secrets=None):
+        self.tenant, self.domain, self.epoch = tenant.encode(), domain.encode(), epoch
+        context = part(self.tenant) + part(self.domain) + part(struct.pack(">H", epoch))
+        self.shares = shares or [mac(secret, context) for secret in secrets]
+        self.key = expand(mac(b"drieslot domain key v1", b"".join(self.shares)), context)
+
+    def share_checks(self):
+        return [mac(share, b"drieslot share check v1") for share in self.shares]
+
+    def check(self):
+        return expand(self.key, b"drieslot key check v1")
+
+    def open(self, cell, column, family, protection):
+        """The canonical plaintext of a cell."""
+        code = PROTECTIONS[protection]
+        require(len(cell) >= 3, "not a cell")
+        require(cell[0] >> 4 == 1, "unknown version")
+        require(cell[0] & 15 == code, "wrong protection")
+        require(struct.unpack(">H", cell[1:3])[0] == self.epoch, "other epoch")
+        require(len(cell) >= (31 if code == 1 else 19), "not a cell")
+        data = part(self.tenant) + part(self.domain) + part(bytes([code]))
+        data += part(struct.pack(">H", self.epoch)) + part(bytes([CODES[family]]))
+        if code == 1:
+            data += b"".join(part(name.encode()) for name in column)
+            nonce, body = cell[3:15], cell[15:]
+        else:
+            nonce, body = bytes(12), cell[19:] + cell[3:19]
+        try:
+            cipher = AESGCMSIV(expand(self.key, f"drieslot {protection} key v1".encode()))
+            plain = cipher.decrypt(nonce, body, data)
+        except (InvalidTag, ValueError):  # some versions raise ValueError where nothing but a tag is left
+            raise CellError("refused") from None
+        return unpad(plain) if CODES[family] in (5, 6) else plain
+
+
+def length_class(length):
+    n, step = length + 1, 16
+    while n > step * 16:
+        step *= 2
+    return -(-n // step) * step
+
+
+def unpad(plain):
+    value = plain.rstrip(b"\x00")
+    require(value[-1:] == b"\x80" and length_class(len(value) - 1) == len(plain), "refused")
+    return value[:-1]
+
+
+def text_of(family, plain):
+    """A canonical plaintext as PostgreSQL writes it, DateStyle ISO, TimeZone UTC."""
+    sizes = {"boolean": 1, "smallint": 2, "integer": 4, "bigint": 8, "date": 4, "uuid": 16}
+    size = sizes.get(family, 8 if family.startswith("timestamp") else None)
+    require(size in (None, len(plain)))
+    if family == "boolean":
+        require(plain[0] < 2)
+        return "ft"[plain[0]]
+    if family in ("smallint", "integer", "bigint"):
+        return str(int.from_bytes(plain, "big", signed=True))
+    if family == "numeric":
+        return numeric(plain)
+    if family == "date" or family.startswith("timestamp"):
+        return moment(family, int.from_bytes(plain, "big", signed=True))
+    if family == "uuid":
+        digits = plain.hex()
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    try:
+        text = plain.decode()
+    except UnicodeDecodeError:
+        raise CellError("not canonical") from None
+    require("\0" not in text)
+    return text
+
+
+def numeric(plain):
+    require(len(plain) >= 8)
+    count, weight, sign, scale = struct.unpack(">HhHH", plain[:8])
+    require(len(plain) == 8 + 2 * count)
+    digits = struct.unpack(f">{count}H", plain[8:])
+    special = {0xC000: ("NaN", 0), 0xD000: ("Infinity", 0x20), 0xF000: ("-Infinity", 0x20)}.get(sign)
+    if special:
+        require((count, weight, scale) == (0, 0, special[1]))
+        return special[0]
+    require(sign in (0, 0x4000) and scale <= 16383 and all(digit < 10000 for digit in digits))
+    require((digits[0] and digits[-1]) if digits else (weight, sign) == (0, 0))
+    group = lambda power: "%04d" % digits[weight - power] if 0 <= weight - power < count else "0000"
+    whole = "".join(group(power) for power in range(max(weight, 0), -1, -1)).lstrip("0") or "0"
+    fraction = "".join(group(-1 - at) for at in range(-(-scale // 4)))[:scale]
+    return ("-" if sign else "") + whole + ("." + fraction if scale else "")
+
+
+def civil(days):
+    """Year (0 is 1 BC), month, day of a number of days since 2000-01-01; the calendar repeats after 400 years."""
+    cycles, day = divmod(days, 146097)
+    date = datetime.date(2000, 1, 1) + datetime.timedelta(day)
+    return date.year + 400 * cycles, date.month, date.day
+
+
+def moment(family, value):
+    bits = 31 if family == "date" else 63
+    if value == 2**bits - 1:
+        return "infinity"
+    if value == -(2**bits):
+        return "-infinity"
+    low, end = DATE_RANGE if family == "date" else TIMESTAMP_RANGE
+    require(low <= value < end)
+    days, micros = (value, 0) if family == "date" else divmod(value, 86400 * 10**6)
+    year, month, day = civil(days)
+    text = "%04d-%02d-%02d" % (year if year > 0 else 1 - year, month, day)
+    if family != "date":
+        seconds, fraction = divmod(micros, 10**6)
+        text += " %02d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
+        text += (".%06d" % fraction).rstrip("0") if fraction else ""
+        text += "+00" if family.endswith("with time zone") else ""
+    return text + (" BC" if year <= 0 else "")
+
+
+def family_of(name):
+    family = name.split("(")[0].strip().lower()
+    family = ALIASES.get(family, family)
+    if family not in CODES:
+        sys.exit(f"unknown type {name}: use one of {', '.join(CODES)}")
+    return family
+
+
+def check_vectors(directory):
+    passed = failed = 0
+
+    def count(right, about):
+        nonlocal passed, failed
+        passed, failed = passed + right, failed + (not right)
+        if not right:
+            print(f"FAILED {about}")
+
+    for path in sorted(pathlib.Path(directory).glob("*.json")):
+        file = json.loads(path.read_text())
+        column = file["column"]
+        secrets = [bytes.fromhex(file["secrets"][function]) for function in FUNCTIONS]
+        key = DomainKey(file["tenant"], file["domain"], file["epoch"], secrets=secrets)
+        checks = [file["share_checks"][function] for function in FUNCTIONS]
+        count([check.hex() for check in key.share_checks()] == checks, f"{path}: share checks")
+        count(key.check().hex() == file["key_check"], f"{path}: key check")
+        place, family = (column["schema"], column["table"], column["name"]), family_of(column["type"])
+        for vector in file["cells"]:
+            try:
+                plain = key.open(bytes.fromhex(vector["cell"]), place, family, column["protection"])
+                found = {"text": text_of(family, plain)}
+            except CellError as error:
+                found = {"error": str(error)}
+            expected = {name: vector[name] for name in ("text", "error") if name in vector}
+            count(found == expected, f"{path}: {vector['note']}: {found}, expected {expected}")
+    print(f"{passed} passed, {failed} failed")
+    return 0 if passed and not failed else 1
+
+
+def secret_of(path):
+    data = pathlib.Path(path).read_bytes()
+    data = data if len(data) == 32 else bytes.fromhex(data.decode("ascii"))
+    return data if len(data) == 32 else sys.exit(f"{path} does not hold 32 bytes")
+
+
+def open_cells(options):
+    given = [secret_of(path) for path in (options.structure, options.access, options.keys)]
+    named = {"shares" if options.shares else "secrets": given}
+    key, family, faults = DomainKey(options.tenant, options.domain, options.epoch, **named), family_of(options.type), 0
+    for number, line in enumerate(sys.stdin, 1):
+        line = line.strip()
+        if line == "\\N":
+            print("\\N")
+            continue
+        try:
+            cell = bytes.fromhex(line.lstrip("\\").removeprefix("x"))
+            text = text_of(family, key.open(cell, options.column, family, options.protection))
+            print(text.translate({92: "\\\\", 9: "\\t", 10: "\\n", 13: "\\r"}))
+        except (CellError, ValueError) as error:
+            faults += 1
+            print(f"line {number}: {error}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    modes = parser.add_subparsers(dest="mode", required=True)
+    modes.add_parser("vectors").add_argument("directory")
+    opener = modes.add_parser("open")
+    for name in (*FUNCTIONS, "tenant", "domain", "type"):
+        opener.add_argument(f"--{name}", required=True)
+    opener.add_argument("--shares", action="store_true")
+    opener.add_argument("--epoch", type=int, required=True)
+    opener.add_argument("--column", nargs=3, required=True)
+    opener.add_argument("--protection", choices=PROTECTIONS, required=True)
+    options = parser.parse_args()
+    return check_vectors(options.directory) if options.mode == "vectors" else open_cells(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
