@@ -1,0 +1,33 @@
+//! The tamper-evident journal that each acting part keeps on its own disk.
+//!
+//! Owns: entries, C2SP tlog-tiles on disk, checkpoints, their signing key, proofs, and the check
+//! of a whole journal. The format is normative in `docs/journal.md`.
+//!
+//! Refuses: clocks (times are given by the caller), networks, any opinion on what an entry says,
+//! and going on after a failed write: a journal that failed once takes no entry again.
+
+pub mod entry;
+mod error;
+mod files;
+pub mod hash;
+mod journal;
+mod key;
+mod note;
+pub mod proof;
+mod reader;
+mod recovery;
+mod state;
+mod tile;
+mod verify;
+mod wal;
+mod writer;
+
+pub use error::JournalError;
+pub use journal::{Durability, Durable, Journal, JournalConfig, Notify, Recovered};
+pub use key::{IdentityKey, Verifier};
+pub use note::Checkpoint;
+pub use reader::{Entries, Reader};
+pub use verify::{Report, VerifyError, verify};
+
+/// Longest entry, in bytes: its length is written as a `u16`.
+pub const MAX_ENTRY_BYTES: usize = 65_535;

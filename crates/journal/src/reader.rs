@@ -1,0 +1,212 @@
+//! Reading a journal, live or stopped, without the writer's lock. Nothing is verified here beyond
+//! the shape of the files: see [`crate::verify()`].
+
+use std::path::{Path, PathBuf};
+
+use crate::hash::{self, Hash};
+use crate::recovery::read_hashes;
+use crate::wal::{self, Scan};
+use crate::writer::checkpoint_path;
+use crate::{JournalError, files, proof, tile};
+
+/// A view of a journal as it was when it was opened.
+#[derive(Debug)]
+pub struct Reader {
+    dir: PathBuf,
+    origin: String,
+    /// The signed note, as it was before the write-ahead file was read.
+    note: String,
+    checkpointed: u64,
+    /// Index of the first entry in `tail`.
+    base: u64,
+    tail: Vec<Vec<u8>>,
+    torn_bytes: u64,
+}
+
+impl Reader {
+    /// Opens the journal in a folder.
+    ///
+    /// # Errors
+    /// [`JournalError::Corrupt`] where checkpoint or write-ahead file are missing or malformed,
+    /// [`JournalError::Io`].
+    pub fn open(dir: &Path) -> Result<Self, JournalError> {
+        // Order: the checkpoint first. What it covers was durable before it was written, so the
+        // write-ahead file and tiles read later hold it, whatever the writer does meanwhile.
+        let path = checkpoint_path(dir);
+        let missing = |path: &Path| JournalError::corrupt(path, "the file is missing");
+        let note = files::read_if_there(&path)?.ok_or_else(|| missing(&path))?;
+        let note = String::from_utf8(note).map_err(|_| JournalError::corrupt(&path, "the checkpoint is not UTF-8"))?;
+        let mut lines = note.lines();
+        let (Some(origin), Some(Ok(checkpointed))) = (lines.next(), lines.next().map(str::parse)) else {
+            return Err(JournalError::corrupt(&path, "the checkpoint has no origin and size"));
+        };
+        let path = wal::path(dir);
+        let content = files::read_if_there(&path)?.ok_or_else(|| missing(&path))?;
+        let Scan { base, payload, torn_bytes, .. } =
+            wal::scan(&content, origin).map_err(|why| JournalError::corrupt(&path, why))?;
+        let tail = tile::split_entries(&payload).unwrap_or_default().into_iter().map(<[u8]>::to_vec).collect();
+        let origin = origin.to_owned();
+        Ok(Self { dir: dir.to_owned(), origin, note, checkpointed, base, tail, torn_bytes })
+    }
+
+    /// Number of entries, with those after the checkpoint.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.base + self.tail.len() as u64
+    }
+
+    /// Number of entries that the checkpoint names. Its signature isn't checked here.
+    #[must_use]
+    pub fn checkpointed(&self) -> u64 {
+        self.checkpointed
+    }
+
+    /// The origin that the checkpoint names.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The checkpoint as a signed note; open it with [`crate::Checkpoint::open`].
+    #[must_use]
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    pub(crate) fn tail(&self) -> &[Vec<u8>] {
+        &self.tail
+    }
+
+    pub(crate) fn torn_bytes(&self) -> u64 {
+        self.torn_bytes
+    }
+
+    /// The entries `from..to`, with their indexes.
+    ///
+    /// # Errors
+    /// [`JournalError::NoSuchEntry`] for an end beyond [`Reader::size`]. The iterator ends after
+    /// its first error.
+    pub fn entries(&self, from: u64, to: u64) -> Result<Entries<'_>, JournalError> {
+        if to > self.size() {
+            return Err(JournalError::NoSuchEntry { index: to - 1, size: self.size() });
+        }
+        Ok(Entries { reader: self, next: from, end: to, bundle: None })
+    }
+
+    /// The path from an entry to the root of the first `size` entries (RFC 6962 section 2.1.1).
+    ///
+    /// # Errors
+    /// [`JournalError::NoSuchEntry`] for an index or size that the checkpoint doesn't cover;
+    /// errors of reading tiles.
+    pub fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, JournalError> {
+        self.covered(size)?;
+        proof::inclusion(self, index, size)
+    }
+
+    /// That the first `old` entries are a prefix of the first `new` (RFC 6962 section 2.1.2).
+    ///
+    /// # Errors
+    /// As [`Reader::inclusion_proof`].
+    pub fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Hash>, JournalError> {
+        self.covered(new)?;
+        proof::consistency(self, old, new)
+    }
+
+    fn covered(&self, size: u64) -> Result<(), JournalError> {
+        if size > self.checkpointed {
+            return Err(JournalError::NoSuchEntry { index: size - 1, size: self.checkpointed });
+        }
+        Ok(())
+    }
+
+    /// A bundle's entries: from the file of this width, or the first of the full one.
+    pub(crate) fn bundle(&self, index: u64, width: u64) -> Result<(PathBuf, Vec<Vec<u8>>), JournalError> {
+        let partial = self.dir.join(tile::entries_path(index, width));
+        let full = self.dir.join(tile::entries_path(index, tile::WIDTH));
+        let (path, expected, content) = match files::read_if_there(&partial)? {
+            Some(content) => (partial, width, content),
+            None => match files::read_if_there(&full)? {
+                Some(content) => (full, tile::WIDTH, content),
+                None => return Err(JournalError::corrupt(&partial, "the entry bundle is missing")),
+            },
+        };
+        let entries = tile::split_entries(&content)
+            .ok_or_else(|| JournalError::corrupt(&path, "the entry bundle does not divide into entries"))?;
+        if entries.len() as u64 != expected {
+            let why = format!("the entry bundle holds {} entries, expected {expected}", entries.len());
+            return Err(JournalError::corrupt(&path, why));
+        }
+        let width = usize::try_from(width).unwrap_or(usize::MAX);
+        let entries = entries.into_iter().take(width).map(<[u8]>::to_vec).collect();
+        Ok((path, entries))
+    }
+
+    /// The hashes of a tile as wide as the checkpoint's tree has it.
+    pub(crate) fn hashes(&self, level: u8, index: u64, width: u64) -> Result<Vec<Hash>, JournalError> {
+        read_hashes(&self.dir, level, index, width)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl proof::Nodes for Reader {
+    fn node(&self, level: u8, index: u64) -> Result<Hash, JournalError> {
+        let (tile_level, height) = (level / 8, level % 8);
+        let first = index << height;
+        let (tile_index, offset) = (first / tile::WIDTH, first % tile::WIDTH);
+        let count = tile::hashes_at(tile_level, self.checkpointed);
+        let width = if tile_index == count / tile::WIDTH { count % tile::WIDTH } else { tile::WIDTH };
+        let hashes = self.hashes(tile_level, tile_index, width)?;
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        hashes
+            .get(at..at.saturating_add(1 << height))
+            .map(hash::root)
+            .ok_or(JournalError::NoSuchEntry { index: first, size: self.checkpointed })
+    }
+}
+
+/// The entries of a range, in order.
+#[derive(Debug)]
+pub struct Entries<'a> {
+    reader: &'a Reader,
+    next: u64,
+    end: u64,
+    /// The bundle read last, and its index.
+    bundle: Option<(u64, Vec<Vec<u8>>)>,
+}
+
+impl Entries<'_> {
+    fn read(&mut self, index: u64) -> Result<Vec<u8>, JournalError> {
+        let gone = JournalError::NoSuchEntry { index, size: self.reader.size() };
+        if let Some(at) = index.checked_sub(self.reader.base) {
+            let entry = usize::try_from(at).ok().and_then(|at| self.reader.tail.get(at));
+            return entry.cloned().ok_or(gone);
+        }
+        let wanted = index / tile::WIDTH;
+        if self.bundle.as_ref().is_none_or(|(read, _)| *read != wanted) {
+            self.bundle = Some((wanted, self.reader.bundle(wanted, tile::WIDTH)?.1));
+        }
+        let at = usize::try_from(index % tile::WIDTH).unwrap_or(usize::MAX);
+        self.bundle.as_mut().and_then(|(_, entries)| entries.get_mut(at)).map(std::mem::take).ok_or(gone)
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<(u64, Vec<u8>), JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        let index = self.next;
+        let entry = self.read(index);
+        self.next = if entry.is_ok() { index + 1 } else { self.end };
+        Some(entry.map(|entry| (index, entry)))
+    }
+}
