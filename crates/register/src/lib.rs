@@ -1,0 +1,26 @@
+//! Statements, their signatures, and the state that follows from them.
+//!
+//! Owns the register: one append-only list of signed statements, and the fold over it that says who may do what. It
+//! refuses what it cannot verify, and a list that holds such a thing is refused as a whole. Sockets and clocks are
+//! in the modules `server`, `client` and `follow` only.
+
+pub mod client;
+pub mod entry;
+mod exchange;
+pub mod follow;
+mod loosening;
+mod mandates;
+mod permit;
+mod record;
+mod refusal;
+pub mod server;
+pub mod signature;
+mod state;
+pub mod statement;
+
+pub use exchange::Receipt;
+pub use permit::{Denied, DomainDenied, Operation, Part, Permit, Use};
+pub use record::{Record, Signer, Status};
+pub use refusal::Refusal;
+pub use state::{Effect, State};
+pub use statement::{Function, Hex32};

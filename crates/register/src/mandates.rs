@@ -1,0 +1,151 @@
+//! The mandates in force, arranged for the question that every SQL statement asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use drieslot_schema::{Classification, ColumnId, Domain};
+use jiff::Timestamp;
+
+use crate::statement::{Mandate, table_id};
+use crate::{Denied, Operation, Permit};
+
+/// One mandate in force; its time may not have come, or be over.
+#[derive(Debug)]
+pub(crate) struct ActiveMandate {
+    pub(crate) mandate: Mandate,
+    grants: BTreeMap<ColumnId, BTreeSet<Operation>>,
+}
+
+impl ActiveMandate {
+    pub(crate) fn new(mandate: Mandate) -> Self {
+        let mut grants: BTreeMap<ColumnId, BTreeSet<Operation>> = BTreeMap::new();
+        for grant in &mandate.grant {
+            let Ok(table) = table_id(&grant.table) else { continue };
+            for column in &grant.columns {
+                let id = ColumnId { table: table.clone(), column: column.clone() };
+                grants.entry(id).or_default().extend(&grant.operations);
+            }
+        }
+        Self { mandate, grants }
+    }
+
+    pub(crate) fn holds(&self, now: Timestamp) -> bool {
+        self.mandate.valid_from <= now && now < self.mandate.valid_until
+    }
+
+    fn grants(&self, (column, operation): &(ColumnId, Operation)) -> bool {
+        self.grants.get(column).is_some_and(|operations| operations.contains(operation))
+    }
+}
+
+/// The mandates in force.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mandates {
+    by_id: BTreeMap<String, Arc<ActiveMandate>>,
+    by_principal: BTreeMap<String, Vec<Arc<ActiveMandate>>>,
+    /// Follows from the mandates and the classifications; see [`Mandates::arrange`].
+    by_domain: BTreeMap<Domain, Vec<Arc<ActiveMandate>>>,
+}
+
+impl Mandates {
+    pub(crate) fn get(&self, id: &str) -> Option<&Arc<ActiveMandate>> {
+        self.by_id.get(id)
+    }
+
+    pub(crate) fn insert(&mut self, mandate: Mandate) {
+        let active = Arc::new(ActiveMandate::new(mandate));
+        self.by_principal.entry(active.mandate.principal.clone()).or_default().push(Arc::clone(&active));
+        self.by_id.insert(active.mandate.id.clone(), active);
+    }
+
+    pub(crate) fn remove(&mut self, id: &str) {
+        if let Some(gone) = self.by_id.remove(id)
+            && let Some(list) = self.by_principal.get_mut(&gone.mandate.principal)
+        {
+            list.retain(|one| one.mandate.id != id);
+        }
+    }
+
+    /// Recomputes which mandates reach which domains.
+    pub(crate) fn arrange<'a>(&mut self, classifications: impl Iterator<Item = &'a Classification>) {
+        self.by_domain.clear();
+        for classification in classifications {
+            let here = |one: &&Arc<ActiveMandate>| one.mandate.database == classification.database();
+            let mandates: Vec<_> = self.by_id.values().filter(here).collect();
+            for protected in classification.protected() {
+                let reach = mandates.iter().filter(|one| one.grants.contains_key(&protected.id));
+                self.by_domain.entry(protected.domain.clone()).or_default().extend(reach.map(|one| Arc::clone(one)));
+            }
+        }
+    }
+
+    pub(crate) fn of_principal<'a>(&'a self, principal: &str) -> impl Iterator<Item = &'a ActiveMandate> + use<'a> {
+        self.by_principal.get(principal).into_iter().flatten().map(Arc::as_ref)
+    }
+
+    pub(crate) fn of_domain<'a>(&'a self, domain: &Domain) -> impl Iterator<Item = &'a ActiveMandate> + use<'a> {
+        self.by_domain.get(domain).into_iter().flatten().map(Arc::as_ref)
+    }
+
+    /// One mandate that covers all uses, else several of one purpose that do together.
+    pub(crate) fn permit(
+        &self,
+        principal: &str,
+        database: &str,
+        now: Timestamp,
+        uses: &[(ColumnId, Operation)],
+    ) -> Result<Permit, Box<Denied>> {
+        let here = || self.of_principal(principal).filter(|one| one.mandate.database == database);
+        let valid: Vec<_> = here().filter(|one| one.holds(now)).collect();
+        let single = valid.iter().find(|one| uses.iter().all(|used| one.grants(used)));
+        if let Some(one) = single {
+            return Ok(permit_of(&[one]));
+        }
+        let purposes: BTreeSet<_> = valid.iter().map(|one| one.mandate.purpose.as_str()).collect();
+        for purpose in &purposes {
+            let same: Vec<_> = valid.iter().filter(|one| one.mandate.purpose == **purpose).copied().collect();
+            let covering: Option<Vec<_>> =
+                uses.iter().map(|used| same.iter().find(|one| one.grants(used)).copied()).collect();
+            if let Some(covering) = covering {
+                return Ok(permit_of(&covering));
+            }
+        }
+        let uncovered = uses.iter().find(|used| !valid.iter().any(|one| one.grants(used)));
+        let Some(used) = uncovered.or(uses.first()) else {
+            return Ok(permit_of(&[]));
+        };
+        let why = match uncovered {
+            Some(used) => why_not(here().filter(|one| one.grants(used)), now),
+            None => {
+                let purposes: Vec<_> = purposes.into_iter().collect();
+                let list = purposes.join(", ");
+                format!("its columns are granted for different purposes ({list}), and a statement serves one")
+            }
+        };
+        let (column, operation) = used.clone();
+        Err(Box::new(Denied { principal: principal.into(), column, operation, why }))
+    }
+}
+
+fn permit_of(mandates: &[&ActiveMandate]) -> Permit {
+    let ids: BTreeSet<_> = mandates.iter().map(|one| one.mandate.id.clone()).collect();
+    Permit {
+        mandates: ids.into_iter().collect(),
+        purpose: mandates.first().map(|one| one.mandate.purpose.clone()).unwrap_or_default(),
+        rows_per_statement: mandates.iter().filter_map(|one| one.mandate.rows_per_statement).min(),
+        valid_until: mandates.iter().map(|one| one.mandate.valid_until).min().unwrap_or(Timestamp::MAX),
+    }
+}
+
+/// Why none of these mandates helps now.
+pub(crate) fn why_not<'a>(mandates: impl Iterator<Item = &'a ActiveMandate>, now: Timestamp) -> String {
+    let mut nearest = "no mandate grants it".to_owned();
+    for one in mandates {
+        let (id, from, until) = (&one.mandate.id, one.mandate.valid_from, one.mandate.valid_until);
+        nearest = match now < from {
+            true => format!("mandate `{id}` grants it only from {from}"),
+            false => format!("mandate `{id}` granted it until {until}"),
+        };
+    }
+    nearest
+}

@@ -1,0 +1,94 @@
+//! What the state answers to a question, and the questions' words.
+
+use std::fmt;
+
+use drieslot_schema::{ColumnId, Domain};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What a statement does with a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// Its values come out.
+    Read,
+    /// Its values are changed.
+    Write,
+    /// It is compared: in WHERE, JOIN or GROUP BY.
+    Search,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Search => "search",
+        })
+    }
+}
+
+/// A statement is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// Ids of the mandates it rests on, sorted.
+    pub mandates: Vec<String>,
+    /// Their common purpose.
+    pub purpose: String,
+    /// The smallest limit among them.
+    pub rows_per_statement: Option<u64>,
+    /// When the first of them ends.
+    pub valid_until: Timestamp,
+}
+
+/// A statement is not allowed. Displays as a sentence without remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{principal} may not {operation} {column}: {why}")]
+pub struct Denied {
+    /// Who asked.
+    pub principal: String,
+    /// The first column that no mandate covers.
+    pub column: ColumnId,
+    /// What was to be done with it.
+    pub operation: Operation,
+    /// Such as `no mandate grants it` or `mandate x ended on …`.
+    pub why: String,
+}
+
+/// A domain's key may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The mandate that lasts longest.
+    pub mandate: String,
+    /// When it ends.
+    pub valid_until: Timestamp,
+}
+
+/// A domain's key may not be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no key for domain `{domain}`: {why}")]
+pub struct DomainDenied {
+    /// The domain.
+    pub domain: Domain,
+    /// Why not.
+    pub why: String,
+}
+
+/// What a TLS key of the charter belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A custodian.
+    Custodian {
+        /// Its name.
+        name: String,
+        /// Whose secret it holds.
+        function: crate::Function,
+    },
+    /// A gateway.
+    Gateway {
+        /// Its name.
+        name: String,
+    },
+    /// The register itself.
+    Register,
+}

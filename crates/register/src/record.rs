@@ -1,0 +1,177 @@
+//! One statement of the register, who signed it, and whose signature it still needs.
+
+use std::sync::Arc;
+
+use ssh_key::public::KeyData;
+
+use crate::statement::{Charter, Function, Kind, Quorum, Statement, read_key};
+use crate::{Hex32, Refusal};
+
+/// Where a statement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It waits for signatures.
+    Pending,
+    /// It has taken effect.
+    InForce,
+    /// A later one took its place, or that of the one that it was written against.
+    Replaced,
+    /// It was revoked, before or after it took effect.
+    Revoked,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::InForce => "in force",
+            Self::Replaced => "replaced",
+            Self::Revoked => "revoked",
+        })
+    }
+}
+
+/// Who signed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signer {
+    /// Name in the charter.
+    pub name: String,
+    /// Their function; `None` for the head.
+    pub function: Option<Function>,
+}
+
+/// One statement of the register.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Index of its entry.
+    pub index: u64,
+    /// SHA-256 of its text.
+    pub sha256: Hex32,
+    /// Its exact text.
+    pub text: Arc<str>,
+    /// What the text says.
+    pub statement: Arc<Statement>,
+    /// Who signed it, in order.
+    pub signers: Vec<Signer>,
+    /// Where it stands.
+    pub status: Status,
+    /// What it takes, found when it entered.
+    pub(crate) rule: Rule,
+}
+
+/// Whose signatures make a statement take effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Every person named.
+    Everyone(Vec<Signer>),
+    /// A quorum of each of these functions.
+    Quorums(Vec<(Function, usize)>),
+    /// Any one officer.
+    AnyOfficer,
+    /// One custodian of each function.
+    Custodians,
+}
+
+impl Rule {
+    pub(crate) fn everyone(charter: &Charter) -> Self {
+        let signer = |person: &crate::statement::Person| Signer {
+            name: person.name.clone(),
+            function: person.function.function(),
+        };
+        Self::Everyone(charter.person.iter().map(signer).collect())
+    }
+
+    pub(crate) fn all_functions(quorum: Quorum) -> Self {
+        Self::Quorums(Function::ALL.map(|function| (function, quorum.of(function))).to_vec())
+    }
+
+    pub(crate) fn structure(quorum: Quorum) -> Self {
+        Self::Quorums(vec![(Function::Structure, quorum.structure)])
+    }
+
+    /// What is still missing, each as a phrase; empty where the rule is met.
+    fn missing(&self, signers: &[Signer]) -> Vec<String> {
+        let of = |function| signers.iter().filter(|signer| signer.function == Some(function)).count();
+        match self {
+            Self::Everyone(all) => {
+                let absent = all.iter().filter(|one| !signers.contains(one));
+                absent.map(|one| one.name.clone()).collect()
+            }
+            Self::Quorums(quorums) => {
+                let short = quorums.iter().filter(|(function, quorum)| of(*function) < *quorum);
+                short.map(|(function, quorum)| format!("{} of {function}", quorum - of(*function))).collect()
+            }
+            Self::AnyOfficer if signers.is_empty() => vec!["any officer".into()],
+            Self::AnyOfficer => Vec::new(),
+            Self::Custodians => {
+                let absent = Function::ALL.into_iter().filter(|function| of(*function) == 0);
+                absent.map(|function| format!("custodian of {function}")).collect()
+            }
+        }
+    }
+
+    /// Whether a signature of this person counts at all.
+    fn counts(&self, signer: &Signer) -> bool {
+        match self {
+            Self::Everyone(all) => all.contains(signer),
+            Self::Quorums(quorums) => quorums.iter().any(|(function, _)| signer.function == Some(*function)),
+            Self::AnyOfficer | Self::Custodians => signer.function.is_some(),
+        }
+    }
+}
+
+impl Record {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.statement.kind()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        self.statement.id()
+    }
+
+    /// Whose signatures it still needs, each as a phrase such as `1 of access`.
+    pub fn missing(&self) -> Vec<String> {
+        match self.status {
+            Status::Pending => self.rule.missing(&self.signers),
+            Status::InForce | Status::Replaced | Status::Revoked => Vec::new(),
+        }
+    }
+
+    /// Finds whose key it is and whether their signature counts here.
+    pub(crate) fn admit_signer(&self, charter: &Charter, key: &KeyData) -> Result<Signer, Refusal> {
+        let refuse = |why: String| Err(Refusal::Signer(why));
+        let found = match self.rule {
+            Rule::Custodians => custodian(charter, key),
+            Rule::Everyone(_) | Rule::Quorums(_) | Rule::AnyOfficer => person(charter, key),
+        };
+        let Some(signer) = found else {
+            let whom = if self.rule == Rule::Custodians { "custodian" } else { "person" };
+            let fingerprint = key.fingerprint(ssh_key::HashAlg::Sha256);
+            return refuse(format!("its key {fingerprint} belongs to no {whom} of the charter"));
+        };
+        if !self.rule.counts(&signer) {
+            return refuse(format!("a {} does not need the signature of {}", self.kind(), signer.name));
+        }
+        if let Statement::Mandate(mandate) = self.statement.as_ref()
+            && mandate.requester.as_deref().is_some_and(|requester| requester.eq_ignore_ascii_case(&signer.name))
+        {
+            return refuse(format!("{} requested this mandate and so may not approve it", signer.name));
+        }
+        match self.signers.contains(&signer) {
+            true => Err(Refusal::Known(format!("the signature of {}", signer.name))),
+            false => Ok(signer),
+        }
+    }
+}
+
+fn person(charter: &Charter, key: &KeyData) -> Option<Signer> {
+    let person = charter.person.iter().find(|one| read_key(&one.name, &one.key).as_ref() == Ok(key))?;
+    Some(Signer { name: person.name.clone(), function: person.function.function() })
+}
+
+fn custodian(charter: &Charter, key: &KeyData) -> Option<Signer> {
+    let part = charter.custodian.iter().find(|one| read_key(&one.name, &one.key).as_ref() == Ok(key))?;
+    Some(Signer { name: part.name.clone(), function: Some(part.function) })
+}

@@ -1,0 +1,430 @@
+//! The fold: what holds after some entries of the register. Same entries, same state, on every machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use drieslot_link::Fingerprint;
+use drieslot_schema as schema;
+use drieslot_schema::{ColumnId, Domain};
+use jiff::Timestamp;
+
+use crate::Refusal;
+use crate::entry::{Entry, SignatureEntry};
+use crate::loosening::loosened;
+use crate::mandates::{Mandates, why_not};
+use crate::permit::{Denied, DomainDenied, Operation, Part, Permit, Use};
+use crate::record::{Record, Rule, Status};
+use crate::signature::signing_key;
+use crate::statement::{Charter, Classification, Hex32, KeyCheck, Kind, Mandate, Statement};
+
+/// Most tables of statements are small; a state of 10,000 statements is cloned in milliseconds.
+#[derive(Clone, Debug)]
+pub struct State {
+    pin: Hex32,
+    revision: u64,
+    /// Why nothing is allowed any more.
+    closed: Option<Arc<str>>,
+    /// In force.
+    charter: Option<Arc<Charter>>,
+    /// In the order of the register.
+    records: Vec<Arc<Record>>,
+    by_sha256: BTreeMap<Hex32, usize>,
+    by_id: BTreeMap<(Kind, String), usize>,
+    /// In force, by database: id and words.
+    classifications: BTreeMap<String, (String, Arc<schema::Classification>)>,
+    /// In force.
+    mandates: Mandates,
+    /// In force.
+    key_checks: BTreeMap<(Domain, u16), Arc<KeyCheck>>,
+}
+
+/// What an entry did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A statement now waits for signatures.
+    Recorded {
+        /// SHA-256 of its text.
+        sha256: Hex32,
+    },
+    /// A signature was added; more are needed.
+    Signed {
+        /// Whose, each as a phrase.
+        missing: Vec<String>,
+    },
+    /// A statement took effect.
+    InForce {
+        /// Its kind.
+        kind: Kind,
+        /// Its id.
+        id: String,
+    },
+}
+
+fn contradicts<T>(why: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Contradicts(why.into()))
+}
+
+impl State {
+    /// Before any entry; `charter_sha256` is the pin.
+    pub fn new(charter_sha256: Hex32) -> Self {
+        Self {
+            pin: charter_sha256,
+            revision: 0,
+            closed: None,
+            charter: None,
+            records: Vec::new(),
+            by_sha256: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            classifications: BTreeMap::new(),
+            mandates: Mandates::default(),
+            key_checks: BTreeMap::new(),
+        }
+    }
+
+    /// The same state, but nothing is allowed any more: every question is denied with this reason.
+    #[must_use]
+    pub fn closed(&self, why: &str) -> Self {
+        Self { closed: Some(why.into()), revision: self.revision, ..Self::new(self.pin) }
+    }
+
+    /// Why nothing is allowed any more.
+    pub fn closed_why(&self) -> Option<&str> {
+        self.closed.as_deref()
+    }
+
+    /// Applies the next entry. On an error the state is as before, and the entry must not be in the register: a
+    /// server does not append it, a follower who meets it closes.
+    ///
+    /// # Errors
+    /// Any [`Refusal`].
+    pub fn apply(&mut self, index: u64, bytes: &[u8]) -> Result<Effect, Refusal> {
+        if index != self.revision {
+            return Err(Refusal::OutOfOrder { found: index, expected: self.revision });
+        }
+        if let Some(why) = &self.closed {
+            return Err(Refusal::Closed(why.to_string()));
+        }
+        let effect = match Entry::decode(bytes)? {
+            Entry::Statement(text) => self.record(index, &text)?,
+            Entry::Signature(signature) => self.sign(&signature)?,
+        };
+        self.revision += 1;
+        Ok(effect)
+    }
+
+    fn record(&mut self, index: u64, text: &str) -> Result<Effect, Refusal> {
+        let sha256 = Hex32::sha256(text);
+        if self.by_sha256.contains_key(&sha256) {
+            return Err(Refusal::Known("this statement".into()));
+        }
+        if self.records.is_empty() && sha256 != self.pin {
+            return contradicts(format!(
+                "the first statement must be the charter with SHA-256 {}, and this one has {sha256}",
+                self.pin
+            ));
+        }
+        let statement = Statement::parse(text)?;
+        let rule = self.admit(&statement)?;
+        let key = (statement.kind(), statement.id().to_owned());
+        if self.by_id.contains_key(&key) {
+            return Err(Refusal::Known(format!("a {} with id `{}`", key.0, key.1)));
+        }
+        let at = self.records.len();
+        let (text, statement) = (text.into(), Arc::new(statement));
+        let record = Record { index, sha256, text, statement, signers: Vec::new(), status: Status::Pending, rule };
+        self.records.push(Arc::new(record));
+        self.by_sha256.insert(sha256, at);
+        self.by_id.insert(key, at);
+        Ok(Effect::Recorded { sha256 })
+    }
+
+    /// Whether a statement may enter, and whose signatures it will take.
+    fn admit(&self, statement: &Statement) -> Result<Rule, Refusal> {
+        if let Statement::Charter(charter) = statement {
+            return match self.records.is_empty() {
+                true => Ok(Rule::everyone(charter)),
+                false => contradicts("a register has one charter, and this one has it already"),
+            };
+        }
+        let Some(charter) = &self.charter else {
+            return contradicts("the charter is not in force yet: it needs the signatures of all it names first");
+        };
+        if statement.tenant() != charter.tenant {
+            let (theirs, ours) = (statement.tenant(), &charter.tenant);
+            return contradicts(format!(
+                "the statement is for tenant `{theirs}`, and this is the register of `{ours}`"
+            ));
+        }
+        match statement {
+            Statement::Charter(_) => contradicts("a register has one charter"),
+            Statement::Classification(one) => self.admit_classification(charter, one),
+            Statement::Mandate(one) => self.admit_mandate(charter, one),
+            Statement::Revocation(one) => match self.find(Kind::Mandate, &one.mandate) {
+                Some(record) if record.status == Status::Revoked => {
+                    contradicts(format!("mandate `{}` is revoked already", one.mandate))
+                }
+                Some(_) => Ok(Rule::AnyOfficer),
+                None => contradicts(format!("there is no mandate `{}` in the register", one.mandate)),
+            },
+            Statement::KeyCheck(one) => self.admit_key_check(one),
+        }
+    }
+
+    fn admit_classification(&self, charter: &Charter, new: &Classification) -> Result<Rule, Refusal> {
+        let words = new.to_schema().map_err(Refusal::Malformed)?;
+        let current = self.classifications.get(&new.database);
+        let (database, current_id) = (&new.database, current.map(|(id, _)| id));
+        if new.replaces.as_ref() != current_id {
+            return contradicts(match current_id {
+                Some(id) => {
+                    format!("classification `{id}` of database `{database}` is in force: write replaces = \"{id}\"")
+                }
+                None => format!("no classification of database `{database}` is in force: leave `replaces` out"),
+            });
+        }
+        Ok(match current {
+            Some((_, old)) if loosened(old, &words).is_none() => Rule::structure(charter.quorum),
+            Some(_) | None => Rule::all_functions(charter.quorum),
+        })
+    }
+
+    fn admit_mandate(&self, charter: &Charter, mandate: &Mandate) -> Result<Rule, Refusal> {
+        if !charter.purposes.contains(&mandate.purpose) {
+            let list = charter.purposes.join(", ");
+            return contradicts(format!("purpose `{}` is not one of the charter's: {list}", mandate.purpose));
+        }
+        if let Some(old) = &mandate.replaces {
+            let same = |old: &Mandate| old.principal == mandate.principal && old.database == mandate.database;
+            if !self.mandates.get(old).is_some_and(|active| same(&active.mandate)) {
+                return contradicts(format!(
+                    "it replaces `{old}`, which is not a mandate in force of the same principal and database"
+                ));
+            }
+        }
+        Ok(Rule::all_functions(charter.quorum))
+    }
+
+    fn admit_key_check(&self, check: &KeyCheck) -> Result<Rule, Refusal> {
+        let domain = Domain(check.domain.clone());
+        if !self.classifications.values().any(|(_, words)| words.protected().any(|one| one.domain == domain)) {
+            return contradicts(format!("no classification in force has a domain `{domain}`"));
+        }
+        if check.epoch != self.current_epoch(&domain) {
+            return contradicts(format!("domain `{domain}` is in epoch {}", self.current_epoch(&domain)));
+        }
+        match self.key_check(&domain, check.epoch) {
+            Some(_) => Err(Refusal::Known(format!("a key-check for domain `{domain}`, epoch {}", check.epoch))),
+            None => Ok(Rule::Custodians),
+        }
+    }
+
+    fn sign(&mut self, entry: &SignatureEntry) -> Result<Effect, Refusal> {
+        let at = self.by_sha256.get(&entry.statement).copied();
+        let Some((at, record)) = at.and_then(|at| Some((at, Arc::clone(self.records.get(at)?)))) else {
+            return Err(Refusal::UnknownStatement(entry.statement.to_string()));
+        };
+        self.check_unsettled(&record)?;
+        let key = signing_key(record.text.as_bytes(), &entry.armored)?;
+        let signer = match (record.statement.as_ref(), &self.charter) {
+            (Statement::Charter(charter), _) => record.admit_signer(charter, &key)?,
+            (_, Some(charter)) => record.admit_signer(charter, &key)?,
+            (_, None) => return contradicts("the charter is not in force yet"),
+        };
+        let mut record = record.as_ref().clone();
+        record.signers.push(signer);
+        let missing = record.missing();
+        let complete = missing.is_empty();
+        let (kind, id) = (record.kind(), record.id().to_owned());
+        if complete {
+            record.status = Status::InForce;
+            self.take_effect(&record);
+        }
+        if let Some(place) = self.records.get_mut(at) {
+            *place = Arc::new(record);
+        }
+        Ok(if complete { Effect::InForce { kind, id } } else { Effect::Signed { missing } })
+    }
+
+    /// A statement that is in force, or overtaken, takes no more signatures.
+    fn check_unsettled(&self, record: &Record) -> Result<(), Refusal> {
+        let why = match record.status {
+            Status::Pending => match self.admit(record.statement.as_ref()) {
+                Ok(rule) if rule == record.rule => return Ok(()),
+                Err(_) if record.kind() == Kind::Charter => return Ok(()),
+                Ok(_) | Err(_) => "was written against what is no longer in force: write it anew",
+            },
+            Status::InForce => "is in force already",
+            Status::Replaced => "was replaced",
+            Status::Revoked => "was revoked",
+        };
+        Err(Refusal::Settled { kind: record.kind(), id: record.id().to_owned(), why })
+    }
+
+    fn take_effect(&mut self, record: &Record) {
+        match record.statement.as_ref() {
+            Statement::Charter(charter) => self.charter = Some(Arc::new(charter.clone())),
+            Statement::Classification(new) => {
+                // It was checked when the text was read.
+                if let Ok(words) = new.to_schema() {
+                    let entry = (new.id.clone(), Arc::new(words));
+                    if let Some((old, _)) = self.classifications.insert(new.database.clone(), entry) {
+                        self.settle(Kind::Classification, &old, Status::Replaced);
+                    }
+                }
+            }
+            Statement::Mandate(mandate) => {
+                if let Some(old) = &mandate.replaces {
+                    self.mandates.remove(old);
+                    self.settle(Kind::Mandate, old, Status::Replaced);
+                }
+                self.mandates.insert(mandate.clone());
+            }
+            Statement::Revocation(revocation) => {
+                self.mandates.remove(&revocation.mandate);
+                self.settle(Kind::Mandate, &revocation.mandate, Status::Revoked);
+            }
+            Statement::KeyCheck(check) => {
+                self.key_checks.insert((Domain(check.domain.clone()), check.epoch), Arc::new(check.clone()));
+            }
+        }
+        self.mandates.arrange(self.classifications.values().map(|(_, words)| words.as_ref()));
+    }
+
+    fn settle(&mut self, kind: Kind, id: &str, status: Status) {
+        let at = self.by_id.get(&(kind, id.to_owned())).copied();
+        if let Some(record) = at.and_then(|at| self.records.get_mut(at)) {
+            Arc::make_mut(record).status = status;
+        }
+    }
+}
+
+/// Questions.
+impl State {
+    /// Entries applied.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The charter in force.
+    pub fn charter(&self) -> Option<&Arc<Charter>> {
+        self.charter.as_ref()
+    }
+
+    /// The controller's name, once the charter is in force.
+    pub fn tenant(&self) -> Option<&str> {
+        self.charter.as_ref().map(|charter| charter.tenant.as_str())
+    }
+
+    /// Which part of the charter has this TLS key.
+    pub fn part(&self, tls: &Fingerprint) -> Option<Part> {
+        let charter = self.charter.as_ref()?;
+        let custodian = charter.custodian.iter().find(|part| part.tls == *tls);
+        let gateway = charter.gateway.iter().find(|part| part.tls == *tls);
+        match (custodian, gateway) {
+            (Some(part), _) => Some(Part::Custodian { name: part.name.clone(), function: part.function }),
+            (None, Some(part)) => Some(Part::Gateway { name: part.name.clone() }),
+            (None, None) => (charter.register.tls == *tls).then_some(Part::Register),
+        }
+    }
+
+    /// The classification in force for a database.
+    pub fn classification(&self, database: &str) -> Option<Arc<schema::Classification>> {
+        self.classifications.get(database).map(|(_, words)| Arc::clone(words))
+    }
+
+    /// May `principal` do all of `uses` in one statement, for one purpose? For no uses at all the answer is a permit
+    /// without mandate.
+    ///
+    /// # Errors
+    /// [`Denied`], for the first use that is not covered.
+    pub fn permit(
+        &self,
+        principal: &str,
+        database: &str,
+        now: Timestamp,
+        uses: &[(ColumnId, Operation)],
+    ) -> Result<Permit, Box<Denied>> {
+        if let (Some(why), Some((column, operation))) = (&self.closed, uses.first()) {
+            let (column, operation) = (column.clone(), *operation);
+            return Err(Box::new(Denied { principal: principal.into(), column, operation, why: why.to_string() }));
+        }
+        self.mandates.permit(principal, database, now, uses)
+    }
+
+    /// May this gateway have the key of `domain` in `epoch` now?
+    ///
+    /// # Errors
+    /// [`DomainDenied`].
+    pub fn domain_use(
+        &self,
+        domain: &Domain,
+        epoch: u16,
+        gateway: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Use, DomainDenied> {
+        let deny = |why: String| Err(DomainDenied { domain: domain.clone(), why });
+        if let Some(why) = &self.closed {
+            return deny(why.to_string());
+        }
+        if !matches!(self.part(gateway), Some(Part::Gateway { .. })) {
+            return deny(format!("the TLS key {gateway} belongs to no gateway of the charter"));
+        }
+        if epoch != self.current_epoch(domain) {
+            return deny(format!("epoch {epoch} is not in use"));
+        }
+        let valid = self.mandates.of_domain(domain).filter(|one| one.holds(now));
+        match valid.max_by_key(|one| one.mandate.valid_until) {
+            Some(one) => Ok(Use { mandate: one.mandate.id.clone(), valid_until: one.mandate.valid_until }),
+            None => deny(why_not(self.mandates.of_domain(domain), now)),
+        }
+    }
+
+    /// The check values that the three custodians signed for a domain's key.
+    pub fn key_check(&self, domain: &Domain, epoch: u16) -> Option<Arc<KeyCheck>> {
+        self.key_checks.get(&(domain.clone(), epoch)).cloned()
+    }
+
+    /// The epoch that new cells are sealed in.
+    pub fn current_epoch(&self, _domain: &Domain) -> u16 {
+        1
+    }
+
+    /// A principal's mandates in force, also those whose time has not come or is over.
+    pub fn mandates_of<'a>(&'a self, principal: &str) -> impl Iterator<Item = &'a Mandate> + use<'a> {
+        self.mandates.of_principal(principal).map(|one| &one.mandate)
+    }
+
+    /// Everyone with a mandate in force.
+    pub fn principals(&self) -> BTreeSet<&str> {
+        let mandates = self.records.iter().filter(|record| record.status == Status::InForce);
+        mandates
+            .filter_map(|record| match record.statement.as_ref() {
+                Statement::Mandate(mandate) => Some(mandate.principal.as_str()),
+                Statement::Charter(_)
+                | Statement::Classification(_)
+                | Statement::Revocation(_)
+                | Statement::KeyCheck(_) => None,
+            })
+            .collect()
+    }
+
+    /// All statements, in the order of the register.
+    pub fn statements(&self) -> &[Arc<Record>] {
+        &self.records
+    }
+
+    /// Those that wait for signatures.
+    pub fn pending(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.records.iter().filter(|record| record.status == Status::Pending)
+    }
+
+    /// One statement by kind and id.
+    pub fn find(&self, kind: Kind, id: &str) -> Option<&Arc<Record>> {
+        self.by_id.get(&(kind, id.to_owned())).and_then(|at| self.records.get(*at))
+    }
+
+    /// One statement by the SHA-256 of its text.
+    pub fn find_sha256(&self, sha256: &Hex32) -> Option<&Arc<Record>> {
+        self.by_sha256.get(sha256).and_then(|at| self.records.get(*at))
+    }
+}

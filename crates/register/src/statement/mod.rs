@@ -1,0 +1,238 @@
+//! Statements: the TOML texts that people sign, and what can be checked of one text alone.
+//!
+//! Refuses unknown kinds and unknown fields. Whether a statement may enter the register is asked of the state.
+
+mod charter;
+mod classification;
+mod words;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Operation, Refusal};
+
+pub(crate) use charter::read_key;
+pub use charter::{Charter, CustodianPart, GatewayPart, Person, Quorum, RegisterPart};
+pub(crate) use classification::table_id;
+pub use classification::{Classification, ColumnEntry, ProtectionWord, TableEntry, UnlistedWord};
+pub use words::{Duty, Function, Hex32, HexError, Kind};
+
+/// A mandate: who may do what to which columns, why, until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mandate {
+    /// The controller's name in the charter.
+    pub tenant: String,
+    /// Short name, unique among mandates.
+    pub id: String,
+    /// When it was written, RFC 3339.
+    pub issued: Timestamp,
+    /// The mandate that ends when this one takes effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// Database role.
+    pub principal: String,
+    /// Database.
+    pub database: String,
+    /// One of the charter's purposes.
+    pub purpose: String,
+    /// The law or agreement it rests on.
+    pub legal_basis: String,
+    /// Not before, RFC 3339.
+    pub valid_from: Timestamp,
+    /// Not at or after, RFC 3339.
+    pub valid_until: Timestamp,
+    /// Most rows that one statement may touch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_per_statement: Option<u64>,
+    /// Who asked for it; where that is an officer, they may not approve it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester: Option<String>,
+    /// What is granted.
+    pub grant: Vec<Grant>,
+}
+
+/// Operations on columns of one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// `schema.table`, or a table of `public`.
+    pub table: String,
+    /// Names.
+    pub columns: Vec<String>,
+    /// What may be done with each of them.
+    pub operations: Vec<Operation>,
+}
+
+/// Ends a mandate at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// The controller's name in the charter.
+    pub tenant: String,
+    /// Short name, unique among revocations.
+    pub id: String,
+    /// When it was written, RFC 3339.
+    pub issued: Timestamp,
+    /// Id of the mandate.
+    pub mandate: String,
+    /// The reason.
+    pub why: String,
+}
+
+/// The values by which a domain's key and its three shares are known again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyCheck {
+    /// The controller's name in the charter.
+    pub tenant: String,
+    /// Short name, unique among key-checks.
+    pub id: String,
+    /// When it was written, RFC 3339.
+    pub issued: Timestamp,
+    /// The domain.
+    pub domain: String,
+    /// The generation of its key.
+    pub epoch: u16,
+    /// Of the combined key.
+    pub key_check: Hex32,
+    /// Of each share.
+    pub shares: ShareChecks,
+}
+
+/// One check value for each function's share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareChecks {
+    /// Of structure.
+    pub structure: Hex32,
+    /// Of access.
+    pub access: Hex32,
+    /// Of keys.
+    pub keys: Hex32,
+}
+
+impl ShareChecks {
+    /// Of one function.
+    pub fn of(&self, function: Function) -> Hex32 {
+        match function {
+            Function::Structure => self.structure,
+            Function::Access => self.access,
+            Function::Keys => self.keys,
+        }
+    }
+}
+
+/// Any statement. Written with [`Statement::to_text`], read with [`Statement::parse`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Statement {
+    /// The first statement of a register.
+    Charter(Charter),
+    /// Data class and protection of every column of a database.
+    Classification(Classification),
+    /// Who may do what.
+    Mandate(Mandate),
+    /// The end of a mandate.
+    Revocation(Revocation),
+    /// A domain key's check values.
+    KeyCheck(KeyCheck),
+}
+
+impl Statement {
+    /// Reads a text and checks what can be checked of it alone.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`].
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let statement: Self = toml::from_str(text).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        statement.check().map_err(Refusal::Malformed)?;
+        Ok(statement)
+    }
+
+    /// The text, to be shown, signed and submitted as it is.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`] where [`Statement::parse`] would refuse it.
+    pub fn to_text(&self) -> Result<String, Refusal> {
+        self.check().map_err(Refusal::Malformed)?;
+        toml::to_string(self).map_err(|error| Refusal::Malformed(error.to_string()))
+    }
+
+    /// Which kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Charter(_) => Kind::Charter,
+            Self::Classification(_) => Kind::Classification,
+            Self::Mandate(_) => Kind::Mandate,
+            Self::Revocation(_) => Kind::Revocation,
+            Self::KeyCheck(_) => Kind::KeyCheck,
+        }
+    }
+
+    /// Its short name, unique among statements of its kind.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Charter(statement) => &statement.id,
+            Self::Classification(statement) => &statement.id,
+            Self::Mandate(statement) => &statement.id,
+            Self::Revocation(statement) => &statement.id,
+            Self::KeyCheck(statement) => &statement.id,
+        }
+    }
+
+    /// The controller's name.
+    pub fn tenant(&self) -> &str {
+        match self {
+            Self::Charter(statement) => &statement.tenant,
+            Self::Classification(statement) => &statement.tenant,
+            Self::Mandate(statement) => &statement.tenant,
+            Self::Revocation(statement) => &statement.tenant,
+            Self::KeyCheck(statement) => &statement.tenant,
+        }
+    }
+
+    /// When it was written.
+    pub fn issued(&self) -> Timestamp {
+        match self {
+            Self::Charter(statement) => statement.issued,
+            Self::Classification(statement) => statement.issued,
+            Self::Mandate(statement) => statement.issued,
+            Self::Revocation(statement) => statement.issued,
+            Self::KeyCheck(statement) => statement.issued,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        words::check_name("id", self.id())?;
+        words::check_name("tenant", self.tenant())?;
+        match self {
+            Self::Charter(charter) => charter.check(),
+            Self::Classification(classification) => classification.to_schema().map(|_| ()),
+            Self::Mandate(mandate) => mandate.check(),
+            Self::Revocation(revocation) => words::check_filled("why", &revocation.why),
+            Self::KeyCheck(check) => words::check_filled("domain", &check.domain),
+        }
+    }
+}
+
+impl Mandate {
+    fn check(&self) -> Result<(), String> {
+        words::check_filled("principal", &self.principal)?;
+        words::check_filled("database", &self.database)?;
+        words::check_filled("legal_basis", &self.legal_basis)?;
+        if self.valid_until <= self.valid_from {
+            return Err("valid_until must be later than valid_from".into());
+        }
+        if self.grant.is_empty() {
+            return Err("a mandate grants at least one column: add [[grant]]".into());
+        }
+        for grant in &self.grant {
+            table_id(&grant.table)?;
+            if grant.columns.is_empty() || grant.operations.is_empty() {
+                return Err(format!("the grant on {} names no columns or no operations", grant.table));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,312 @@
+//! What the fold admits and what follows from it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod people;
+
+use drieslot_link::Fingerprint;
+use drieslot_register::entry::Entry;
+use drieslot_register::signature::{sign, sign_with_identity};
+use drieslot_register::statement::{Kind, Statement};
+use drieslot_register::{Effect, Function, Operation, Refusal, State, Status};
+use drieslot_schema::{ColumnId, Domain, TableId};
+use people::{Log, PERSONS, classification, mandate, mandate_until, now, revocation, ssh_key};
+use ssh_key::HashAlg;
+
+fn column(name: &str) -> ColumnId {
+    ColumnId { table: TableId { schema: "public".into(), table: "newcomers".into() }, column: name.into() }
+}
+
+fn reads(name: &str) -> [(ColumnId, Operation); 1] {
+    [(column(name), Operation::Read)]
+}
+
+fn why(log: &Log, name: &str) -> String {
+    log.state.permit("app_intake", "civic", now(), &reads(name)).unwrap_err().to_string()
+}
+
+fn person() -> Domain {
+    Domain("person".into())
+}
+
+#[test]
+fn the_charter_needs_everyone_and_the_pin() {
+    let mut log = Log::unsigned();
+    let text = log.charter.clone();
+    assert!(matches!(log.submit(&mandate("m", "")), Err(Refusal::Contradicts(_))), "nothing before the charter");
+    for (name, _) in &PERSONS[..4] {
+        assert!(matches!(log.sign(name, &text), Ok(Effect::Signed { .. })));
+        assert!(log.state.charter().is_none());
+    }
+    assert_eq!(log.state.statements()[0].missing(), ["hilde"]);
+    assert!(matches!(log.sign("hilde", &text), Ok(Effect::InForce { kind: Kind::Charter, .. })));
+    assert_eq!(log.state.tenant(), Some("agency.example"));
+    let second = text.replace("id = \"charter\"", "id = \"charter-2\"");
+    assert!(matches!(log.submit(&second), Err(Refusal::Contradicts(_))));
+
+    let mut other = State::new(drieslot_register::Hex32([7; 32]));
+    let entry = Entry::Statement(text).encode(people::NOW).unwrap();
+    assert!(matches!(other.apply(0, &entry), Err(Refusal::Contradicts(_))), "another charter than the pinned one");
+}
+
+#[test]
+fn two_of_three_functions_are_not_enough_and_each_needs_its_quorum() {
+    let mut log = Log::classified();
+    let text = mandate("m1", "");
+    log.submit(&text).unwrap();
+    for who in ["sam", "ann", "kim"] {
+        assert!(matches!(log.sign(who, &text), Ok(Effect::Signed { .. })), "{who}");
+        assert!(why(&log, "name").contains("no mandate grants it"));
+    }
+    assert_eq!(log.state.pending().next().unwrap().missing(), ["1 of structure"], "structure has a quorum of two");
+    assert!(matches!(log.sign("sofie", &text), Ok(Effect::InForce { .. })));
+    let permit = log.state.permit("app_intake", "civic", now(), &reads("name")).unwrap();
+    assert_eq!((permit.mandates, permit.purpose.as_str()), (vec!["m1".to_owned()], "onboarding"));
+
+    let text = mandate("m2", "");
+    log.submit(&text).unwrap();
+    for who in ["sam", "sofie", "ann"] {
+        log.sign(who, &text).unwrap();
+    }
+    assert_eq!(log.state.find(Kind::Mandate, "m2").unwrap().missing(), ["1 of keys"]);
+}
+
+#[test]
+fn nobody_has_two_hats() {
+    let log = Log::unsigned();
+    let refused = |from: &str, to: &str| {
+        assert!(log.charter.contains(from), "{from}");
+        match Statement::parse(&log.charter.replace(from, to)) {
+            Err(Refusal::Malformed(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(refused("name = \"kim\"", "name = \"Ann\"").contains("two functions"));
+    let key = |who: &str| log.people.keys[who].public_key().to_openssh().unwrap();
+    assert!(refused(&key("kim"), &key("ann")).contains("two functions"));
+    assert!(refused("structure = 2", "structure = 3").contains("quorum"));
+    assert!(refused("structure = 2", "structure = 0").contains("quorum"));
+    assert!(refused("function = \"head\"", "function = \"keys\"").contains("head"));
+    assert!(refused("tenant = ", "nonsense = 1\ntenant = ").contains("nonsense"));
+    assert!(refused("kind = \"charter\"", "kind = \"decree\"").contains("decree"));
+}
+
+#[test]
+fn signatures_that_do_not_count_are_refused() {
+    let mut log = Log::classified();
+    let text = mandate("m1", "requester = \"ann\"");
+    log.submit(&text).unwrap();
+    assert!(matches!(log.sign("ann", &text), Err(Refusal::Signer(_))), "the requester");
+    assert!(matches!(log.sign("hilde", &text), Err(Refusal::Signer(_))), "the head is no officer");
+    let stranger = sign(text.as_bytes(), &ssh_key()).unwrap();
+    assert!(matches!(log.armored(&text, stranger), Err(Refusal::Signer(_))));
+    let part = sign_with_identity(text.as_bytes(), &log.custodians[&Function::Keys]).unwrap();
+    assert!(matches!(log.armored(&text, part), Err(Refusal::Signer(_))), "a custodian is no officer");
+    let elsewhere = log.people.keys["kim"].sign("git", HashAlg::Sha512, text.as_bytes()).unwrap().to_string();
+    match log.armored(&text, elsewhere) {
+        Err(Refusal::Signature(why)) => assert!(why.contains("namespace"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let tampered = log.people.sign("kim", &text.replace("2027", "2037"));
+    assert!(matches!(log.armored(&text, tampered), Err(Refusal::Signature(_))));
+    let good = log.people.sign("kim", &text);
+    let truncated = good[..good.len() / 2].to_owned();
+    assert!(matches!(log.armored(&text, truncated), Err(Refusal::Signature(_))));
+    log.armored(&text, good.clone()).unwrap();
+    assert!(matches!(log.armored(&text, good), Err(Refusal::Known(_))), "replayed");
+    let unknown = log.people.sign("kim", "x");
+    assert!(matches!(log.armored("x", unknown), Err(Refusal::UnknownStatement(_))));
+}
+
+#[test]
+fn statements_that_do_not_fit_are_refused() {
+    let mut log = Log::classified();
+    log.enact(&mandate("m1", ""));
+    let cases = [
+        mandate("m1", ""),
+        mandate("m1", "rows_per_statement = 5"),
+        mandate("m2", "").replace("agency.example", "other.example"),
+        mandate("m2", "").replace("onboarding", "marketing"),
+        mandate("m2", "").replace("valid_until = \"2027", "valid_until = \"2025"),
+        mandate("m2", "hours = \"9-17\""),
+        mandate("m2", "").replace("\"search\"", "\"sort\""),
+        mandate("m2", "")[..300].to_owned(),
+        mandate("m2", "replaces = \"none\""),
+        mandate("M 2", ""),
+        revocation("r1", "none"),
+        classification("c2", None, ""),
+        classification("c2", Some("c0"), ""),
+        classification("c2", Some("c1"), "").replace("class = 4", "class = 6"),
+        classification("c2", Some("c1"), "").replace("type = \"text\"", ""),
+        classification("c2", Some("c1"), "").replace("varchar(11)", "money"),
+        classification("c2", Some("c1"), "domain = \"person\""),
+        String::new(),
+    ];
+    for text in cases {
+        let refused = log.submit(&text);
+        assert!(refused.is_err(), "{text}\n{refused:?}");
+    }
+}
+
+#[test]
+fn time_and_revocation_end_a_mandate() {
+    let mut log = Log::classified();
+    log.enact(&mandate_until("past", "2025-01-01T00:00:00Z", "2026-06-01T12:00:00Z", ""));
+    assert!(why(&log, "name").contains("`past` granted it until"), "{}", why(&log, "name"));
+    log.enact(&mandate_until("future", "2026-06-01T12:00:01Z", "2027-06-01T12:00:00Z", ""));
+    assert!(why(&log, "name").contains("`future` grants it only from"));
+    assert!(log.state.domain_use(&person(), 1, &log.gateway, now()).is_err());
+    log.enact(&mandate("now", ""));
+    assert!(log.state.permit("app_intake", "civic", now(), &reads("name")).is_ok());
+    let used = log.state.domain_use(&person(), 1, &log.gateway, now()).unwrap();
+    assert_eq!(used.mandate, "now");
+    assert!(log.state.domain_use(&person(), 2, &log.gateway, now()).is_err(), "another epoch");
+    assert!(log.state.domain_use(&Domain("x".into()), 1, &log.gateway, now()).is_err());
+    let stranger = Fingerprint::of_spki(b"stranger");
+    assert!(log.state.domain_use(&person(), 1, &stranger, now()).is_err());
+
+    let text = revocation("r1", "now");
+    log.submit(&text).unwrap();
+    assert!(log.state.permit("app_intake", "civic", now(), &reads("name")).is_ok(), "an unsigned revocation is none");
+    log.sign("kim", &text).unwrap();
+    assert!(log.state.permit("app_intake", "civic", now(), &reads("name")).is_err());
+    assert!(log.state.domain_use(&person(), 1, &log.gateway, now()).is_err());
+    assert_eq!(log.state.find(Kind::Mandate, "now").unwrap().status, Status::Revoked);
+    let again = log.people.sign("ann", &text);
+    assert!(matches!(log.armored(&text, again), Err(Refusal::Settled { .. })));
+
+    let waiting = mandate("waiting", "");
+    log.submit(&waiting).unwrap();
+    let stop = revocation("r2", "waiting");
+    log.submit(&stop).unwrap();
+    log.sign("ann", &stop).unwrap();
+    assert!(matches!(log.sign("sam", &waiting), Err(Refusal::Settled { .. })), "stopped before it began");
+}
+
+#[test]
+fn a_permit_covers_every_use_for_one_purpose() {
+    let mut log = Log::classified();
+    log.enact(&mandate("m1", "rows_per_statement = 50").replace(", \"name\"", ""));
+    log.enact(&mandate("m2", "").replace("\"national_number\", ", "").replace(", \"write\", \"search\"", ""));
+    let both = [(column("national_number"), Operation::Search), (column("name"), Operation::Read)];
+    let permit = log.state.permit("app_intake", "civic", now(), &both).unwrap();
+    assert_eq!((permit.mandates.len(), permit.rows_per_statement), (2, Some(50)));
+    let write = [(column("name"), Operation::Write)];
+    let denied = log.state.permit("app_intake", "civic", now(), &write).unwrap_err();
+    assert_eq!((denied.column, denied.operation), (column("name"), Operation::Write));
+    assert!(log.state.permit("someone", "civic", now(), &both).is_err());
+    assert!(log.state.permit("app_intake", "other", now(), &both).is_err());
+    assert!(log.state.permit("app_intake", "civic", now(), &reads("id")).is_err(), "plain columns are granted too");
+
+    let court = mandate("m3", "").replace("onboarding", "court_order").replace("app_intake", "court");
+    log.enact(&court.replace("\"national_number\", ", ""));
+    log.enact(&mandate("m4", "").replace("app_intake", "court").replace(", \"name\"", ""));
+    let denied = log.state.permit("court", "civic", now(), &both).unwrap_err();
+    assert!(denied.why.contains("different purposes"), "{denied}");
+}
+
+#[test]
+fn a_replaced_mandate_ends() {
+    let mut log = Log::classified();
+    log.enact(&mandate("m1", ""));
+    log.enact(&mandate("m2", "replaces = \"m1\"").replace(", \"name\"", ""));
+    assert!(log.state.permit("app_intake", "civic", now(), &reads("national_number")).is_ok());
+    assert!(log.state.permit("app_intake", "civic", now(), &reads("name")).is_err());
+    assert_eq!(log.state.find(Kind::Mandate, "m1").unwrap().status, Status::Replaced);
+}
+
+#[test]
+fn structure_alone_may_tighten_a_classification_but_not_loosen_it() {
+    let mut log = Log::classified();
+    let birth = "\n[[table.column]]\nname = \"born\"\nclass = 3\nprotection = \"sealed\"\ntype = \"date\"\n";
+    let tighter = classification("c2", Some("c1"), birth);
+    log.submit(&tighter).unwrap();
+    log.sign("sam", &tighter).unwrap();
+    assert!(matches!(log.sign("ann", &tighter), Err(Refusal::Signer(_))), "access is not asked");
+    assert!(matches!(log.sign("sofie", &tighter), Ok(Effect::InForce { .. })));
+    assert_eq!(log.state.classification("civic").unwrap().protected().count(), 3);
+
+    let looser = [
+        classification("c3", Some("c2"), ""),
+        classification("c4", Some("c2"), birth).replace("\"sealed\"\ntype = \"date\"", "\"plain\""),
+        classification("c5", Some("c2"), birth).replace("class = 4", "class = 3"),
+        classification("c6", Some("c2"), birth).replace("database =", "unlisted_tables = \"plain\"\ndatabase ="),
+        classification("c7", Some("c2"), birth).replace("subject =", "unlisted_columns = \"plain\"\nsubject ="),
+        classification("c8", Some("c2"), birth).replace("varchar(11)", "varchar(12)"),
+        classification("c9", Some("c2"), birth).replace("domain = \"person\"", "domain = \"other\""),
+    ];
+    for text in &looser {
+        log.submit(text).unwrap();
+        for who in ["sam", "sofie"] {
+            assert!(matches!(log.sign(who, text), Ok(Effect::Signed { .. })), "{text}");
+        }
+    }
+    log.sign("ann", &looser[0]).unwrap();
+    assert!(matches!(log.sign("kim", &looser[0]), Ok(Effect::InForce { .. })));
+    assert!(matches!(log.sign("ann", &looser[1]), Err(Refusal::Settled { .. })), "written against c2");
+}
+
+#[test]
+fn a_key_check_needs_three_custodians() {
+    let mut log = Log::classified();
+    let hex = |digit: &str| digit.repeat(64);
+    let text = format!(
+        "kind = \"key-check\"\ntenant = \"agency.example\"\nid = \"k1\"\nissued = \"2026-01-05T00:00:00Z\"\n\
+         domain = \"person\"\nepoch = 1\nkey_check = \"{}\"\n[shares]\nstructure = \"{}\"\naccess = \"{}\"\nkeys = \"{}\"\n",
+        hex("a"),
+        hex("b"),
+        hex("c"),
+        hex("d")
+    );
+    log.submit(&text).unwrap();
+    assert!(matches!(log.sign("kim", &text), Err(Refusal::Signer(_))), "an officer is no custodian");
+    for function in [Function::Structure, Function::Access] {
+        let armored = sign_with_identity(text.as_bytes(), &log.custodians[&function]).unwrap();
+        assert!(matches!(log.armored(&text, armored), Ok(Effect::Signed { .. })));
+        assert!(log.state.key_check(&person(), 1).is_none());
+    }
+    let armored = sign_with_identity(text.as_bytes(), &log.custodians[&Function::Keys]).unwrap();
+    log.armored(&text, armored).unwrap();
+    assert_eq!(log.state.key_check(&person(), 1).unwrap().key_check.to_string(), hex("a"));
+    assert!(log.submit(&text.replace("k1", "k2")).is_err(), "one for each domain and epoch");
+    assert!(log.submit(&text.replace("k1", "k2").replace("person", "nobody")).is_err());
+}
+
+#[test]
+fn the_same_entries_give_the_same_state_and_a_changed_one_is_refused() {
+    let mut log = Log::classified();
+    log.enact(&mandate("m1", ""));
+    let pin = drieslot_register::Hex32::sha256(&log.charter);
+    let mut again = State::new(pin);
+    for (index, entry) in log.entries.iter().enumerate() {
+        again.apply(index as u64, entry).unwrap();
+    }
+    assert_eq!(format!("{again:?}"), format!("{:?}", log.state));
+    assert!(matches!(again.apply(0, &log.entries[0]), Err(Refusal::OutOfOrder { .. })));
+
+    for at in [0, 3, log.entries.len() - 1] {
+        let mut state = State::new(pin);
+        for (index, entry) in log.entries[..at].iter().enumerate() {
+            state.apply(index as u64, entry).unwrap();
+        }
+        let entry = &log.entries[at];
+        let mut changed = entry.clone();
+        let middle = changed.len() / 2 + 30;
+        changed[middle] = if changed[middle] == b'A' { b'B' } else { b'A' };
+        for bad in [changed.as_slice(), &entry[..entry.len() - 1], b"{}", b""] {
+            assert!(state.apply(at as u64, bad).is_err(), "entry {at}");
+        }
+    }
+    let closed = log.state.closed("tampered with");
+    let denied = closed.permit("app_intake", "civic", now(), &reads("name")).unwrap_err();
+    assert!(denied.why.contains("tampered with"));
+    assert!(closed.charter().is_none() && closed.classification("civic").is_none());
+    assert!(closed.domain_use(&person(), 1, &log.gateway, now()).is_err());
+}
