@@ -1,0 +1,340 @@
+//! A custodian's server: decides by its own view of the register, journals, and only then answers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use drieslot_journal::{IdentityKey, Journal, JournalConfig, entry};
+use drieslot_link::{Fingerprint, Method, Request, Response, TlsIdentity};
+use drieslot_register::follow::{FollowConfig, Follower};
+use drieslot_register::signature::sign_with_identity;
+use drieslot_register::statement::{KeyCheck, Statement};
+use drieslot_register::{Function, Hex32, Part, State, Use};
+use drieslot_schema::Domain;
+use drieslot_seal::{DomainContext, FunctionSecret, Share};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use zeroize::Zeroizing;
+
+use crate::exchange::{ConfirmAnswer, ConfirmRequest, ShareAnswer, ShareRequest};
+use crate::secret::{self, Credential};
+use crate::{Clock, CustodianError};
+
+/// How long a custodian waits for its view of the register to reach that of the gateway that asks.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// Everything that a custodian needs to know. It names files, never secret values.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustodianConfig {
+    /// Where gateways connect.
+    pub listen: SocketAddr,
+    /// Whose secret it holds: `structure`, `access` or `keys`.
+    pub function: Function,
+    /// The sealed secret.
+    pub secret: PathBuf,
+    /// What opens it.
+    pub credential: Credential,
+    /// The Ed25519 identity key (PKCS#8): signs key-checks and the journal's checkpoints.
+    pub key: PathBuf,
+    /// Folder with the TLS identity.
+    pub identity: PathBuf,
+    /// Folder of the journal.
+    pub journal: PathBuf,
+    /// The journal's name, such as `agency.example/custodian-structure`.
+    pub origin: String,
+    /// The register that it follows.
+    pub register: FollowConfig,
+    /// How long a share may be used before it must be asked again, in seconds; never longer than the mandate.
+    #[serde(default = "default_lease_s")]
+    pub lease_s: u64,
+    /// A view of the register that is older than this, in seconds, gives no share.
+    #[serde(default = "default_max_register_age_s")]
+    pub max_register_age_s: u64,
+}
+
+fn default_lease_s() -> u64 {
+    900
+}
+
+fn default_max_register_age_s() -> u64 {
+    30
+}
+
+/// A running custodian.
+pub struct Custodian {
+    config: CustodianConfig,
+    clock: Clock,
+    secret: FunctionSecret,
+    key: IdentityKey,
+    journal: Journal,
+    follower: Arc<Follower>,
+}
+
+/// Why a request gets no share or signature.
+struct Refused {
+    status: u16,
+    why: String,
+}
+
+fn refuse<T>(status: u16, why: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused { status, why: why.into() })
+}
+
+/// What a request was allowed on.
+struct Granted {
+    used: Use,
+    share: Share,
+    lease_s: u64,
+}
+
+/// The journal's entry of one decision.
+#[derive(Serialize)]
+struct Decision<'a> {
+    outcome: &'a str,
+    gateway: String,
+    gateway_tls: Fingerprint,
+    domain: &'a str,
+    epoch: u16,
+    register_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mandate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+}
+
+impl Custodian {
+    /// Opens secret, keys and journal, and begins to follow the register in the current tokio runtime.
+    ///
+    /// # Errors
+    /// Any [`CustodianError`] but `Exists` and `Listen`.
+    pub fn open(config: CustodianConfig, clock: Clock) -> Result<Arc<Self>, CustodianError> {
+        let secret = secret::open(&config.secret, config.function, &config.credential)?;
+        let key = IdentityKey::load(&config.key)?;
+        let journal_key = IdentityKey::load(&config.key)?;
+        let (journal, _) = Journal::open(&config.journal, JournalConfig::new(&config.origin, journal_key))?;
+        let identity = Arc::new(TlsIdentity::load(&config.identity)?);
+        let follower = Follower::start(config.register.clone(), identity)?;
+        Ok(Arc::new(Self { config, clock, secret, key, journal, follower }))
+    }
+
+    /// Listens and serves until the future is dropped.
+    ///
+    /// # Errors
+    /// `Listen`, `Link`.
+    pub async fn run(self: Arc<Self>) -> Result<(), CustodianError> {
+        let address = self.config.listen;
+        let listener = TcpListener::bind(address).await.map_err(|source| CustodianError::Listen { address, source })?;
+        self.serve(listener).await
+    }
+
+    /// Serves on a socket that listens already.
+    ///
+    /// # Errors
+    /// `Link`.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> Result<(), CustodianError> {
+        let identity = Arc::new(TlsIdentity::load(&self.config.identity)?);
+        let door = Arc::clone(&self);
+        let authorise =
+            move |peer: &Fingerprint| matches!(door.follower.state().part(peer), Some(Part::Gateway { .. }));
+        let handler = move |peer, request| Arc::clone(&self).answer(peer, request);
+        Ok(drieslot_link::serve(listener, identity, authorise, handler).await?)
+    }
+
+    /// Its view of the register.
+    pub fn follower(&self) -> &Arc<Follower> {
+        &self.follower
+    }
+
+    /// Writes what is queued and a last checkpoint.
+    ///
+    /// # Errors
+    /// `Journal`.
+    pub fn close(&self) -> Result<(), CustodianError> {
+        Ok(self.journal.close()?)
+    }
+
+    async fn answer(self: Arc<Self>, peer: Fingerprint, request: Request) -> Response {
+        match (request.method, request.path.as_str()) {
+            (Method::Post, "/share") => self.share(peer, &request.body).await,
+            (Method::Post, "/confirm") => self.confirm(peer, &request.body).await,
+            (Method::Get, "/health") => match self.fresh() {
+                Ok(()) => Response::new(200, "well"),
+                Err(refused) => Response::new(refused.status, refused.why),
+            },
+            (Method::Get | Method::Post, _) => Response::new(404, "a custodian serves /share, /confirm, /health"),
+        }
+    }
+
+    async fn share(&self, peer: Fingerprint, body: &[u8]) -> Response {
+        let request: ShareRequest = match serde_json::from_slice(body) {
+            Ok(request) => request,
+            Err(error) => return Response::new(400, error.to_string()),
+        };
+        self.catch_up(request.revision).await;
+        let domain = Domain(request.domain.clone());
+        let state = self.follower.state();
+        let decided = self.decide(&state, &peer, &domain, request.epoch);
+        if let Err(refused) = self.record("share", &state, &peer, &domain, request.epoch, &decided).await {
+            return Response::new(refused.status, refused.why);
+        }
+        match decided {
+            Err(refused) => Response::new(refused.status, refused.why),
+            Ok(granted) => json(&ShareAnswer {
+                share: Zeroizing::new(STANDARD.encode(granted.share.expose())),
+                lease_s: granted.lease_s,
+                share_check: Hex32(granted.share.check_value()),
+            }),
+        }
+    }
+
+    async fn confirm(&self, peer: Fingerprint, body: &[u8]) -> Response {
+        let request: ConfirmRequest = match serde_json::from_slice(body) {
+            Ok(request) => request,
+            Err(error) => return Response::new(400, error.to_string()),
+        };
+        let check = match Statement::parse(&request.text) {
+            Ok(Statement::KeyCheck(check)) => check,
+            Ok(other) => return Response::new(403, format!("a custodian signs key-checks, not a {}", other.kind())),
+            Err(refusal) => return Response::new(400, refusal.to_string()),
+        };
+        let domain = Domain(check.domain.clone());
+        let state = self.follower.state();
+        let decided = self
+            .decide(&state, &peer, &domain, check.epoch)
+            .and_then(|granted| self.check_statement(&state, &check, granted));
+        if let Err(refused) = self.record("key-check", &state, &peer, &domain, check.epoch, &decided).await {
+            return Response::new(refused.status, refused.why);
+        }
+        match decided.and_then(|_| self.sign(&request.text)) {
+            Ok(signature) => json(&ConfirmAnswer { signature }),
+            Err(refused) => Response::new(refused.status, refused.why),
+        }
+    }
+
+    fn sign(&self, text: &str) -> Result<String, Refused> {
+        sign_with_identity(text.as_bytes(), &self.key).or_else(|error| refuse(503, error.to_string()))
+    }
+
+    /// Only what it knows itself: its own share's check value. The combined key it cannot know.
+    fn check_statement(&self, state: &State, check: &KeyCheck, granted: Granted) -> Result<Granted, Refused> {
+        if state.tenant() != Some(check.tenant.as_str()) {
+            return refuse(403, format!("the key-check is for tenant `{}`", check.tenant));
+        }
+        if state.key_check(&Domain(check.domain.clone()), check.epoch).is_some() {
+            return refuse(403, format!("the register has a key-check for domain `{}` already", check.domain));
+        }
+        if check.shares.of(self.config.function) != Hex32(granted.share.check_value()) {
+            let function = self.config.function;
+            return refuse(403, format!("the key-check has another share for {function} than this custodian gives"));
+        }
+        Ok(granted)
+    }
+
+    fn fresh(&self) -> Result<(), Refused> {
+        let age = self.follower.last_contact_age();
+        if age <= Duration::from_secs(self.config.max_register_age_s) {
+            return Ok(());
+        }
+        let trouble = self.follower.trouble().unwrap_or_else(|| "it was not reached yet".into());
+        refuse(503, format!("this custodian does not know the newest register: {trouble}"))
+    }
+
+    async fn catch_up(&self, revision: u64) {
+        let mut states = self.follower.subscribe();
+        let reached = states.wait_for(|state| state.revision() >= revision || state.closed_why().is_some());
+        let _ = tokio::time::timeout(CATCH_UP, reached).await;
+    }
+
+    fn decide(&self, state: &State, peer: &Fingerprint, domain: &Domain, epoch: u16) -> Result<Granted, Refused> {
+        // First: an old view must not be taken for a refusal.
+        self.fresh()?;
+        let now = (self.clock)();
+        let used = state.domain_use(domain, epoch, peer, now).or_else(|denied| refuse(403, denied.to_string()))?;
+        let Some(tenant) = state.tenant() else {
+            return refuse(503, "the charter is not in force");
+        };
+        let context = DomainContext { tenant: tenant.into(), domain: domain.clone(), epoch };
+        let share = self.secret.share(&context).or_else(|error| refuse(503, error.to_string()))?;
+        let function = self.config.function;
+        let known = state.key_check(domain, epoch).map(|check| check.shares.of(function));
+        if known.is_some_and(|known| known != Hex32(share.check_value())) {
+            let why =
+                "this custodian's secret is not the one that the key was made with: restore its own secret from escrow";
+            return refuse(409, format!("{function}: {why}"));
+        }
+        let lease_s = lease(self.config.lease_s, now, used.valid_until);
+        if lease_s == 0 {
+            return refuse(403, format!("mandate `{}` ends within a second", used.mandate));
+        }
+        Ok(Granted { used, share, lease_s })
+    }
+
+    /// Durable before the answer, or there is no answer.
+    async fn record(
+        &self,
+        kind: &str,
+        state: &State,
+        peer: &Fingerprint,
+        domain: &Domain,
+        epoch: u16,
+        decided: &Result<Granted, Refused>,
+    ) -> Result<(), Refused> {
+        let gateway = match state.part(peer) {
+            Some(Part::Gateway { name }) => name,
+            Some(Part::Custodian { .. } | Part::Register) | None => String::new(),
+        };
+        let granted = decided.as_ref().ok();
+        let decision = Decision {
+            outcome: if granted.is_some() { "granted" } else { "refused" },
+            gateway,
+            gateway_tls: *peer,
+            domain: &domain.0,
+            epoch,
+            register_revision: state.revision(),
+            mandate: granted.map(|granted| granted.used.mandate.as_str()),
+            lease_s: granted.map(|granted| granted.lease_s),
+            why: decided.as_ref().err().map(|refused| refused.why.as_str()),
+        };
+        let time = (self.clock)().to_string();
+        let appended = entry::encode(kind, &time, &decision).and_then(|bytes| self.journal.append(bytes));
+        let journal = self.journal.clone();
+        let durable = match appended {
+            Ok(index) => tokio::task::spawn_blocking(move || journal.wait_durable(index)).await,
+            Err(error) => Ok(Err(error)),
+        };
+        match durable {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the journal refuses entries");
+                refuse(503, "this custodian's journal cannot be written, so it gives nothing: look at its disk")
+            }
+            Err(_) => refuse(503, "this custodian is stopping"),
+        }
+    }
+}
+
+/// Whole seconds, never beyond the mandate.
+fn lease(longest_s: u64, now: Timestamp, valid_until: Timestamp) -> u64 {
+    let left = u64::try_from(valid_until.duration_since(now).as_secs()).unwrap_or(0);
+    left.min(longest_s)
+}
+
+fn json(body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => Response::new(200, body),
+        Err(error) => Response::new(500, error.to_string()),
+    }
+}
+
+impl std::fmt::Debug for Custodian {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Custodian({}, {}, …)", self.config.function, self.config.listen)
+    }
+}

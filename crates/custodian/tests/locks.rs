@@ -1,0 +1,458 @@
+//! Register, three custodians and a gateway's keyring over loopback.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
+
+#[path = "../../register/tests/people/mod.rs"]
+mod people;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use drieslot_custodian::client::{CustodianAddress, KeyError, Keyring, KeyringConfig};
+use drieslot_custodian::server::{Custodian, CustodianConfig};
+use drieslot_custodian::{Credential, CredentialKind, KEY_FILE, SECRET_FILE, TLS_FOLDER, init};
+use drieslot_journal::{IdentityKey, Reader, entry};
+use drieslot_link::{Client, Fingerprint, Response, TlsIdentity};
+use drieslot_register::client::RegisterClient;
+use drieslot_register::follow::{FollowConfig, Follower};
+use drieslot_register::server::{Register, RegisterConfig};
+use drieslot_register::signature::identity_public_key;
+use drieslot_register::statement::Statement;
+use drieslot_register::{Function, Hex32};
+use drieslot_schema::Domain;
+use people::{APPROVERS, PERSONS, Part, People, TENANT, classification, mandate, now, paper_part, revocation};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+struct World {
+    folder: PathBuf,
+    people: People,
+    follow: FollowConfig,
+    admin: RegisterClient,
+    gateway: Arc<TlsIdentity>,
+    register: JoinHandle<()>,
+    open_register: Arc<Register>,
+    custodians: BTreeMap<Function, Running>,
+    lease_s: u64,
+}
+
+struct Running {
+    custodian: Arc<Custodian>,
+    task: JoinHandle<()>,
+    address: String,
+    tls: Fingerprint,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A journal that still writes would make its folder anew.
+        self.register.abort();
+        let _ = self.open_register.close();
+        for running in self.custodians.values() {
+            running.task.abort();
+            let _ = running.custodian.close();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn credential(folder: &Path) -> Credential {
+    Credential { file: folder.with_extension("credential"), kind: CredentialKind::Key }
+}
+
+async fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+/// An address where nobody listens.
+async fn closed_port() -> String {
+    listener().await.1
+}
+
+fn person() -> Domain {
+    Domain("person".into())
+}
+
+impl World {
+    /// With the charter, a classification and mandate `m1` in force, and all custodians running.
+    async fn new(lease_s: u64) -> Self {
+        let number = COUNT.fetch_add(1, Ordering::SeqCst);
+        let folder = std::env::temp_dir().join(format!("drieslot-locks-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let tls = |name: &str| Arc::new(TlsIdentity::create(&folder.join(name), name).unwrap());
+        let (admin, gateway, register) = (tls("admin"), tls("gateway"), tls("register"));
+        let key = IdentityKey::generate().unwrap();
+        key.save(&folder.join("register.key")).unwrap();
+        let people = People::new();
+        let parts = Function::ALL.map(|function| {
+            let folder = folder.join(function.to_string());
+            let made = init(&folder, &format!("custodian-{function}"), function, &credential(&folder)).unwrap();
+            (function, Part { tls: made.tls, key: made.key })
+        });
+        let gateway_part = Part { tls: gateway.fingerprint(), key: paper_part("g").0.key };
+        let register_part = Part { tls: register.fingerprint(), key: identity_public_key(&key).unwrap() };
+        let charter = people::charter(&people, &parts, &gateway_part, &register_part);
+        let charter = Statement::Charter(charter).to_text().unwrap();
+        let (listener, address) = listener().await;
+        let config = RegisterConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            tenant: TENANT.into(),
+            charter_sha256: Hex32::sha256(&charter),
+            admin_tls: admin.fingerprint(),
+            folder: folder.join("journal"),
+            key: folder.join("register.key"),
+            identity: folder.join("register"),
+        };
+        let follow = FollowConfig {
+            register_address: address.clone(),
+            register_tls: register.fingerprint(),
+            charter_sha256: config.charter_sha256,
+        };
+        let server = Register::open(config, Arc::new(now)).unwrap();
+        let open_register = Arc::clone(&server);
+        let register_task = tokio::spawn(async move { server.serve(listener).await.unwrap() });
+        let admin = RegisterClient::new(&admin, register.fingerprint(), &address).unwrap();
+        let custodians = BTreeMap::new();
+        let mut world = Self {
+            folder,
+            people,
+            follow,
+            admin,
+            gateway,
+            register: register_task,
+            open_register,
+            custodians,
+            lease_s,
+        };
+        let all: Vec<&str> = PERSONS.iter().map(|(name, _)| *name).collect();
+        world.admin.submit(&charter, &world.people.sign_all(&all, &charter)).await.unwrap();
+        world.enact(&classification("c1", None, "")).await;
+        world.enact(&mandate("m1", "")).await;
+        for function in Function::ALL {
+            world.start(function, 30).await;
+        }
+        world
+    }
+
+    async fn enact(&self, text: &str) {
+        assert!(self.admin.submit(text, &self.people.sign_all(&APPROVERS, text)).await.unwrap().in_force);
+    }
+
+    async fn start(&mut self, function: Function, max_register_age_s: u64) {
+        let folder = self.folder.join(function.to_string());
+        let config = CustodianConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            function,
+            secret: folder.join(SECRET_FILE),
+            credential: credential(&folder),
+            key: folder.join(KEY_FILE),
+            identity: folder.join(TLS_FOLDER),
+            journal: folder.join("journal"),
+            origin: format!("{TENANT}/custodian-{function}"),
+            register: self.follow.clone(),
+            lease_s: self.lease_s,
+            max_register_age_s,
+        };
+        let tls = TlsIdentity::load(&config.identity).unwrap().fingerprint();
+        let custodian = Custodian::open(config, Arc::new(now)).unwrap();
+        let (listener, address) = listener().await;
+        let serving = Arc::clone(&custodian);
+        let task = tokio::spawn(async move { serving.serve(listener).await.unwrap() });
+        custodian.follower().ready().await.unwrap();
+        self.custodians.insert(function, Running { custodian, task, address, tls });
+    }
+
+    async fn stop(&mut self, function: Function) {
+        let running = self.custodians.remove(&function).unwrap();
+        running.task.abort();
+        let _ = running.task.await;
+        running.custodian.close().unwrap();
+    }
+
+    fn addresses(&self) -> Vec<CustodianAddress> {
+        let address = |(function, running): (&Function, &Running)| CustodianAddress {
+            function: *function,
+            address: running.address.clone(),
+            tls: running.tls,
+        };
+        self.custodians.iter().map(address).collect()
+    }
+
+    async fn keyring_with(&self, custodians: Vec<CustodianAddress>) -> (Arc<Keyring>, Arc<Follower>) {
+        let follower = Follower::start(self.follow.clone(), Arc::clone(&self.gateway)).unwrap();
+        follower.ready().await.unwrap();
+        let config = KeyringConfig { custodians };
+        let keyring = Keyring::new(config, Arc::clone(&self.gateway), Arc::clone(&follower), Arc::new(now)).unwrap();
+        (keyring, follower)
+    }
+
+    async fn keyring(&self) -> (Arc<Keyring>, Arc<Follower>) {
+        self.keyring_with(self.addresses()).await
+    }
+
+    /// Bodies of the entries of one kind in a custodian's journal, once it was stopped.
+    fn journal(&self, function: Function, kind: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
+        let reader = Reader::open(&self.folder.join(function.to_string()).join("journal")).unwrap();
+        let entries = reader.entries(0, reader.size()).unwrap();
+        let decoded = entries.map(|entry| entry::decode(&entry.unwrap().1).unwrap());
+        decoded.filter(|entry| entry.kind == kind).map(|entry| entry.body).collect()
+    }
+}
+
+async fn within(limit: Duration, what: &str, reached: impl Fn() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !reached() {
+        assert!(begun.elapsed() < limit, "{what}: not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn three_custodians_make_a_key_and_each_journals_it_first() {
+    let mut world = World::new(900).await;
+    let (keyring, follower) = world.keyring().await;
+    assert!(keyring.cached(&person(), 1).is_none());
+    let key = keyring.cell_key(&person(), 1).await.unwrap();
+    assert_eq!((key.context().tenant.as_str(), key.context().epoch), (TENANT, 1));
+    assert!(Arc::ptr_eq(&key, &keyring.cached(&person(), 1).unwrap()));
+    assert!(follower.state().key_check(&person(), 1).is_some(), "the first use leaves a key-check");
+
+    // Another gateway process compares with what the register has.
+    let (second, _) = world.keyring().await;
+    let domain = person();
+    let (one, two) = tokio::join!(second.cell_key(&domain, 1), second.cell_key(&domain, 1));
+    assert!(Arc::ptr_eq(&one.unwrap(), &two.unwrap()));
+    assert!(matches!(keyring.cell_key(&Domain("nobody".into()), 1).await, Err(KeyError::Denied(_))));
+    assert!(matches!(keyring.cell_key(&person(), 2).await, Err(KeyError::Denied(_))));
+
+    for function in Function::ALL {
+        world.stop(function).await;
+        let shares = world.journal(function, "share");
+        assert_eq!(shares.len(), 2, "{function}: one for each process");
+        assert_eq!((&shares[0]["outcome"], &shares[0]["mandate"]), (&"granted".into(), &"m1".into()));
+        assert_eq!((&shares[0]["gateway"], &shares[0]["domain"]), (&"gateway-1".into(), &"person".into()));
+        assert_eq!(world.journal(function, "key-check").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn two_of_three_custodians_make_no_key() {
+    let world = World::new(900).await;
+    let all = world.addresses();
+    for function in Function::ALL {
+        let mut addresses = all.clone();
+        let gone = addresses.iter_mut().find(|one| one.function == function).unwrap();
+        gone.address = closed_port().await;
+        let (keyring, follower) = world.keyring_with(addresses).await;
+        match keyring.cell_key(&person(), 1).await {
+            Err(KeyError::Unreachable { function: named, .. }) => assert_eq!(named, function),
+            other => panic!("{other:?}"),
+        }
+        assert!(keyring.cached(&person(), 1).is_none());
+        assert!(follower.state().key_check(&person(), 1).is_none(), "two cannot confirm a key either");
+    }
+    // A replica that cannot be reached does no harm where another answers.
+    let mut addresses = all.clone();
+    let spare = CustodianAddress { address: closed_port().await, ..all[0].clone() };
+    addresses.insert(0, spare);
+    let (keyring, _) = world.keyring_with(addresses).await;
+    keyring.cell_key(&person(), 1).await.unwrap();
+
+    let missing = all.iter().filter(|one| one.function != Function::Keys).cloned().collect();
+    let follower = Follower::start(world.follow.clone(), Arc::clone(&world.gateway)).unwrap();
+    let made = Keyring::new(KeyringConfig { custodians: missing }, Arc::clone(&world.gateway), follower, Arc::new(now));
+    assert!(matches!(made, Err(KeyError::Config(_))));
+}
+
+#[tokio::test]
+async fn revocation_drops_a_key_within_two_seconds() {
+    let mut world = World::new(900).await;
+    let (keyring, _) = world.keyring().await;
+    keyring.cell_key(&person(), 1).await.unwrap();
+    let text = revocation("r1", "m1");
+    world.admin.submit(&text, &[world.people.sign("kim", &text)]).await.unwrap();
+    let took = within(Duration::from_secs(2), "revocation", || keyring.cached(&person(), 1).is_none()).await;
+    assert!(took < Duration::from_secs(2));
+    assert!(matches!(keyring.cell_key(&person(), 1).await, Err(KeyError::Denied(_))));
+
+    // A gateway that does not look at the register is refused by the custodians themselves.
+    let running = &world.custodians[&Function::Access];
+    let client = Client::new(&world.gateway, running.tls, &running.address).unwrap();
+    let body = r#"{"domain":"person","epoch":1,"revision":0}"#;
+    within(Duration::from_secs(2), "the custodian's view", || {
+        running.custodian.follower().state().mandates_of("app_intake").count() == 0
+    })
+    .await;
+    let (status, why) = client.post("/share", body).await.unwrap();
+    assert_eq!(status, 403, "{why:?}");
+    world.stop(Function::Access).await;
+    let last = world.journal(Function::Access, "share").pop().unwrap();
+    assert_eq!(last["outcome"], "refused", "a refusal is journalled too");
+}
+
+#[tokio::test]
+async fn a_lying_custodian_is_named() {
+    let mut world = World::new(900).await;
+    let (keyring, _) = world.keyring().await;
+    keyring.cell_key(&person(), 1).await.unwrap();
+    world.stop(Function::Access).await;
+    let identity = Arc::new(TlsIdentity::load(&world.folder.join("access").join(TLS_FOLDER)).unwrap());
+    let (listener, address) = listener().await;
+    let tls = identity.fingerprint();
+    // A share of its own invention, with the check value that fits it.
+    let share = drieslot_seal::Share::from_bytes(&[7; 32]).unwrap();
+    let body = format!(
+        r#"{{"share":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","lease_s":900,"share_check":"{}"}}"#,
+        Hex32(share.check_value())
+    );
+    let liar = tokio::spawn(async move {
+        let handler = move |_, _| std::future::ready(Response::new(200, body.clone()));
+        drieslot_link::serve(listener, identity, |_: &Fingerprint| true, handler).await.unwrap();
+    });
+    let mut custodians = world.addresses();
+    custodians.push(CustodianAddress { function: Function::Access, address, tls });
+    let (second, _) = world.keyring_with(custodians).await;
+    match second.cell_key(&person(), 1).await {
+        Err(KeyError::WrongShare { function: Function::Access, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(second.cached(&person(), 1).is_none());
+    liar.abort();
+}
+
+#[tokio::test]
+async fn a_custodian_with_another_secret_refuses_and_says_so() {
+    let mut world = World::new(900).await;
+    let (keyring, _) = world.keyring().await;
+    keyring.cell_key(&person(), 1).await.unwrap();
+    world.stop(Function::Keys).await;
+    let (folder, spare) = (world.folder.join("keys"), world.folder.join("spare"));
+    init(&spare, "spare", Function::Keys, &credential(&folder)).unwrap();
+    std::fs::copy(spare.join(SECRET_FILE), folder.join(SECRET_FILE)).unwrap();
+    world.start(Function::Keys, 30).await;
+    let (second, _) = world.keyring().await;
+    match second.cell_key(&person(), 1).await {
+        Err(KeyError::Refused { function: Function::Keys, why }) => assert!(why.contains("secret"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn leases_are_renewed_and_run_out_without_custodians() {
+    let mut world = World::new(2).await;
+    let (keyring, _) = world.keyring().await;
+    let first = keyring.cell_key(&person(), 1).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let renewed = keyring.cached(&person(), 1).expect("renewed in time");
+    assert!(!Arc::ptr_eq(&first, &renewed));
+    for function in Function::ALL {
+        world.stop(function).await;
+    }
+    within(Duration::from_secs(3), "the lease's end", || keyring.cached(&person(), 1).is_none()).await;
+    assert!(matches!(keyring.cell_key(&person(), 1).await, Err(KeyError::Unreachable { .. })));
+}
+
+#[tokio::test]
+async fn a_custodian_gives_nothing_without_journal_or_register() {
+    let mut world = World::new(900).await;
+    world.custodians[&Function::Structure].custodian.close().unwrap();
+    let (keyring, _) = world.keyring().await;
+    match keyring.cell_key(&person(), 1).await {
+        Err(KeyError::Unreachable { function: Function::Structure, why }) => assert!(why.contains("journal"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    world.stop(Function::Structure).await;
+    world.start(Function::Structure, 1).await;
+    let (keyring, _) = world.keyring().await;
+    world.register.abort();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    match keyring.cell_key(&person(), 1).await {
+        Err(KeyError::Unreachable { function: Function::Structure, why }) => assert!(why.contains("register"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn strangers_do_not_come_in_and_custodians_sign_nothing_but_their_own_share() {
+    let world = World::new(900).await;
+    let running = &world.custodians[&Function::Structure];
+    let stranger = TlsIdentity::create(&world.folder.join("stranger"), "stranger").unwrap();
+    let client = Client::new(&stranger, running.tls, &running.address).unwrap();
+    assert!(client.get("/health").await.is_err());
+
+    let client = Client::new(&world.gateway, running.tls, &running.address).unwrap();
+    assert_eq!(client.get("/health").await.unwrap().0, 200);
+    let share = r#"{"domain":"person","epoch":1,"revision":0}"#;
+    assert_eq!(client.post("/share", share).await.unwrap().0, 200);
+    let extra = r#"{"domain":"person","epoch":1,"revision":0,"more":1}"#;
+    assert_eq!(client.post("/share", extra).await.unwrap().0, 400);
+    let text = format!(
+        "kind = \"key-check\"\ntenant = \"{TENANT}\"\nid = \"k\"\nissued = \"{}\"\ndomain = \"person\"\nepoch = 1\n\
+         key_check = \"{z}\"\n[shares]\nstructure = \"{z}\"\naccess = \"{z}\"\nkeys = \"{z}\"\n",
+        people::NOW,
+        z = "0".repeat(64)
+    );
+    let confirm = |text: &str| serde_json::json!({ "text": text }).to_string();
+    let (status, why) = client.post("/confirm", confirm(&text)).await.unwrap();
+    assert_eq!((status, String::from_utf8_lossy(&why).contains("another share")), (403, true));
+    let (status, _) = client.post("/confirm", confirm(&mandate("m9", ""))).await.unwrap();
+    assert_eq!(status, 403, "a custodian is no officer");
+}
+
+#[tokio::test]
+async fn no_secret_is_shown_or_stored_in_the_clear() {
+    let mut world = World::new(900).await;
+    let (keyring, _) = world.keyring().await;
+    let key = keyring.cell_key(&person(), 1).await.unwrap();
+    let running = &world.custodians[&Function::Structure];
+    let client = Client::new(&world.gateway, running.tls, &running.address).unwrap();
+    let (_, body) = client.post("/share", r#"{"domain":"person","epoch":1,"revision":0}"#).await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let share = answer["share"].as_str().unwrap().to_owned();
+    let shown = format!("{:?} {keyring:?} {key:?} {client:?}", running.custodian);
+    assert!(!shown.contains(&share));
+    assert_eq!(shown.matches('…').count(), 3, "{shown}");
+    for function in Function::ALL {
+        world.stop(function).await;
+    }
+    let mut files = Vec::new();
+    walk(&world.folder, &mut files);
+    assert!(files.len() > 20);
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        let found = bytes.windows(share.len()).any(|window| window == share.as_bytes());
+        assert!(!found, "{}", file.display());
+    }
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { walk(&path, files) } else { files.push(path) }
+    }
+}
+
+#[test]
+fn configurations_are_read_and_unknown_fields_refused() {
+    let hex = "ab".repeat(32);
+    let text = format!(
+        "listen = \"127.0.0.1:7001\"\nfunction = \"structure\"\nsecret = \"secret.sealed\"\nkey = \"identity.key\"\n\
+         identity = \"tls\"\njournal = \"journal\"\norigin = \"agency.example/custodian-structure\"\n\
+         [credential]\nfile = \"/run/credentials/key\"\nkind = \"key\"\n\
+         [register]\nregister_address = \"127.0.0.1:7000\"\nregister_tls = \"sha256:{hex}\"\ncharter_sha256 = \"{hex}\"\n"
+    );
+    let config: CustodianConfig = toml::from_str(&text).unwrap();
+    assert_eq!((config.lease_s, config.max_register_age_s), (900, 30));
+    let refused = toml::from_str::<CustodianConfig>(&format!("pin = 1\n{text}")).unwrap_err();
+    assert!(refused.message().contains("pin"), "{refused}");
+    let text = format!("[[custodians]]\nfunction = \"keys\"\naddress = \"h:1\"\ntls = \"sha256:{hex}\"\n");
+    assert_eq!(toml::from_str::<KeyringConfig>(&text).unwrap().custodians.len(), 1);
+    assert!(toml::from_str::<KeyringConfig>(&text.replace("sha256:", "")).is_err());
+}
