@@ -1,0 +1,315 @@
+//! INSERT, UPDATE, DELETE: which value goes to which column, every row of it.
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    DeleteStmt, InsertStmt, Node, OnConflictClause, RangeVar, ResTarget, ReturningClause, SelectStmt, UpdateStmt,
+};
+
+use super::from::apply_alias;
+use super::scope::{Held, Item, Scope};
+use super::value::Meeting;
+use super::{Binder, Flow, Output, Ty, not_allowed, unsupported};
+use crate::refusal::{Refusal, Result};
+use crate::statement::Use;
+use crate::types::{common, is_text};
+use drieslot_schema::{LogicalType, Protection};
+
+fn missing() -> Refusal {
+    Refusal::internal("a statement without its table")
+}
+
+impl Binder<'_> {
+    /// The relation that a statement changes, under its alias.
+    fn target_table(&mut self, range: Option<&mut RangeVar>) -> Result<Item> {
+        let range = range.ok_or_else(missing)?;
+        let mut item = self.table(range)?;
+        // The target list needs the real names, which a column alias cannot change here.
+        apply_alias(&mut item, range.alias.as_ref());
+        Ok(item)
+    }
+
+    pub(super) fn insert(&mut self, insert: &mut InsertStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
+        let mut names = Scope { parent: outer, ..Scope::default() };
+        self.with(insert.with_clause.as_mut(), &mut names)?;
+        let item = self.target_table(insert.relation.as_mut())?;
+        let targets = insert_targets(&item, &insert.cols)?;
+        if let Some(source) = insert.select_stmt.as_deref_mut() {
+            self.insert_source(source, &item, &targets, !insert.cols.is_empty(), &names)?;
+        }
+        if let Some(conflict) = insert.on_conflict_clause.as_deref_mut() {
+            self.on_conflict(conflict, &item, &names)?;
+        }
+        let scope = Scope { items: vec![item], ctes: Vec::new(), parent: Some(&names) };
+        self.returning(insert.returning_clause.as_mut(), &scope)
+    }
+
+    fn insert_source(
+        &mut self,
+        source: &mut Node,
+        item: &Item,
+        targets: &[usize],
+        listed: bool,
+        names: &Scope<'_>,
+    ) -> Result<()> {
+        let Some(NodeEnum::SelectStmt(select)) = &mut source.node else { return Err(unsupported(source, 0)) };
+        if is_values(select) {
+            let mut inner = Scope { parent: Some(names), ..Scope::default() };
+            self.with(select.with_clause.as_mut(), &mut inner)?;
+            for row in &mut select.values_lists {
+                let Some(NodeEnum::List(row)) = &mut row.node else { return Err(unsupported(row, 0)) };
+                check_count(row.items.len(), targets.len(), listed)?;
+                for (node, target) in row.items.iter_mut().zip(targets) {
+                    self.assign(node, item, *target, &inner)?;
+                }
+            }
+            return Ok(());
+        }
+        let outputs = self.query(source, Some(names))?;
+        check_count(outputs.len(), targets.len(), listed)?;
+        for (at, (output, target)) in outputs.iter().zip(targets).enumerate() {
+            match (held(item, *target)?, &output.ty) {
+                (Held::Barred(refusal), _) => return Err((**refusal).clone()),
+                (Held::Plain, Ty::Protected(flow)) => {
+                    return Err(not_allowed(flow, "storing it in a plain column", 0));
+                }
+                (Held::Plain, Ty::Plain | Ty::Value) => {}
+                (Held::Protected(to), Ty::Protected(from)) => self.stored(to, from, 0)?,
+                (Held::Protected(to), Ty::Value) => {
+                    self.mark(to, Use::Write);
+                    self.convert_output(source, at, to, Meeting::Store)?;
+                }
+                (Held::Protected(to), Ty::Plain) => return Err(computed(to, 0)),
+            }
+        }
+        Ok(())
+    }
+
+    /// One value goes to one column.
+    fn assign(&mut self, node: &mut Node, item: &Item, target: usize, scope: &Scope<'_>) -> Result<()> {
+        let at = super::select::location(node);
+        let default = matches!(node.node, Some(NodeEnum::SetToDefault(_)));
+        let held = held(item, target)?;
+        if let Held::Protected(to) = held {
+            self.mark(to, Use::Write);
+        }
+        if let Held::Barred(refusal) = held {
+            return Err((**refusal).clone().at(at));
+        }
+        if default {
+            return Ok(());
+        }
+        let ty = self.expr(node, scope)?;
+        match (held, ty) {
+            (Held::Protected(to), Ty::Value) => self.cell(node, &to.column, Meeting::Store),
+            (Held::Protected(to), Ty::Protected(from)) => self.stored(to, &from, at),
+            (Held::Protected(to), Ty::Plain) => Err(computed(to, at)),
+            (Held::Plain | Held::Barred(_), Ty::Protected(flow)) => {
+                Err(not_allowed(&flow, "storing it in a plain column", at))
+            }
+            (Held::Plain | Held::Barred(_), Ty::Plain | Ty::Value) => Ok(()),
+        }
+    }
+
+    /// Cells of one column are stored in another.
+    fn stored(&mut self, to: &Flow, from: &Flow, at: i32) -> Result<()> {
+        let same = to.column.id == from.column.id && from.origins.len() == 1;
+        let domain = to.column.domain == from.column.domain
+            && to.column.protection == Protection::Exact
+            && from.column.protection == Protection::Exact;
+        if !same && !domain {
+            let message = format!("cells of {} cannot be stored in {}", from.column.id, to.column.id);
+            return Err(Refusal::unsupported(message)
+                .detail("They are sealed under another key or for another column.")
+                .hint("Read the values and write them again, or classify both columns as `exact` in one domain.")
+                .column(&to.column.id)
+                .at(at));
+        }
+        if !fits(from.column.ty, to.column.ty) {
+            let message = format!(
+                "values of type {} cannot be moved to column {} of type {} without looking at them",
+                from.column.ty, to.column.id, to.column.ty
+            );
+            return Err(Refusal::unsupported(message).column(&to.column.id).at(at));
+        }
+        self.mark(from, Use::Read);
+        self.mark(to, Use::Write);
+        Ok(())
+    }
+
+    fn on_conflict(&mut self, conflict: &mut OnConflictClause, item: &Item, names: &Scope<'_>) -> Result<()> {
+        let excluded =
+            Item { name: "excluded".to_owned(), table: None, by_column: false, system_columns: false, ..item.clone() };
+        let alone = Scope { items: vec![item.clone()], ctes: Vec::new(), parent: Some(names) };
+        if let Some(infer) = conflict.infer.as_deref_mut() {
+            for node in &mut infer.index_elems {
+                let Some(NodeEnum::IndexElem(elem)) = &mut node.node else { return Err(unsupported(node, 0)) };
+                let ty = match elem.expr.as_deref_mut() {
+                    Some(expr) => {
+                        let ty = self.expr(expr, &alone)?;
+                        self.plain(&ty, "ON CONFLICT on an expression", 0)?;
+                        continue;
+                    }
+                    None => alone.unqualified(&elem.name, 0)?,
+                };
+                if let Ty::Protected(flow) = ty {
+                    self.compared(&flow, "ON CONFLICT", infer.location)?;
+                    if !elem.collation.is_empty() || !elem.opclass.is_empty() {
+                        return Err(not_allowed(&flow, "COLLATE or an operator class", infer.location));
+                    }
+                }
+            }
+            if let Some(clause) = infer.where_clause.as_deref_mut() {
+                self.condition(clause, &alone)?;
+            }
+        }
+        // Both tables answer to bare names only as far as PostgreSQL lets them: `excluded` needs its name.
+        let both = Scope { items: vec![item.clone(), excluded], ctes: Vec::new(), parent: Some(names) };
+        self.assignments(&mut conflict.target_list, item, &both)?;
+        match conflict.where_clause.as_deref_mut() {
+            Some(clause) => self.condition(clause, &both),
+            None => Ok(()),
+        }
+    }
+
+    fn assignments(&mut self, nodes: &mut [Node], item: &Item, scope: &Scope<'_>) -> Result<()> {
+        for node in nodes {
+            let Some(NodeEnum::ResTarget(target)) = &mut node.node else { return Err(unsupported(node, 0)) };
+            let at = target_column(item, target)?;
+            let value = target.val.as_deref_mut().ok_or_else(missing)?;
+            if let Some(NodeEnum::MultiAssignRef(multi)) = &mut value.node {
+                if !matches!(held(item, at)?, Held::Plain) {
+                    return Err(Refusal::unsupported("SET (…) = (…) is not supported with protected columns yet")
+                        .hint("Write one assignment for each column.")
+                        .at(target.location));
+                }
+                let source = multi.source.as_deref_mut().ok_or_else(missing)?;
+                if matches!(source.node, Some(NodeEnum::SubLink(_))) {
+                    return Err(Refusal::unsupported(
+                        "SET (…) = (SELECT …) is not supported beside protected columns yet",
+                    )
+                    .at(target.location));
+                }
+                if crate::census::Census::of(source)?.nodes.contains("SubLink") {
+                    return Err(unsupported(source, target.location));
+                }
+                let slots = self.slots.len();
+                let ty = self.expr(source, scope)?;
+                self.plain(&ty, "SET (…) = (…)", target.location)?;
+                if self.slots.len() != slots {
+                    return Err(unsupported(source, target.location));
+                }
+                continue;
+            }
+            self.assign(value, item, at, scope)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn update(&mut self, update: &mut UpdateStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
+        let mut names = Scope { parent: outer, ..Scope::default() };
+        self.with(update.with_clause.as_mut(), &mut names)?;
+        let item = self.target_table(update.relation.as_mut())?;
+        let items = self.items_after(&mut update.from_clause, &names, vec![item.clone()])?;
+        let scope = Scope { items, ctes: Vec::new(), parent: Some(&names) };
+        self.assignments(&mut update.target_list, &item, &scope)?;
+        if let Some(clause) = update.where_clause.as_deref_mut() {
+            self.condition(clause, &scope)?;
+        }
+        self.returning(update.returning_clause.as_mut(), &scope)
+    }
+
+    pub(super) fn delete(&mut self, delete: &mut DeleteStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
+        let mut names = Scope { parent: outer, ..Scope::default() };
+        self.with(delete.with_clause.as_mut(), &mut names)?;
+        let item = self.target_table(delete.relation.as_mut())?;
+        for column in &item.columns {
+            if let Held::Protected(flow) = &column.standing {
+                self.mark(flow, Use::Write);
+            }
+        }
+        let items = self.items_after(&mut delete.using_clause, &names, vec![item])?;
+        let scope = Scope { items, ctes: Vec::new(), parent: Some(&names) };
+        if let Some(clause) = delete.where_clause.as_deref_mut() {
+            self.condition(clause, &scope)?;
+        }
+        self.returning(delete.returning_clause.as_mut(), &scope)
+    }
+
+    fn returning(&mut self, clause: Option<&mut ReturningClause>, scope: &Scope<'_>) -> Result<Vec<Output>> {
+        let Some(clause) = clause else { return Ok(Vec::new()) };
+        if !clause.options.is_empty() {
+            return Err(Refusal::unsupported(
+                "RETURNING WITH (OLD, NEW) is not supported beside protected columns yet",
+            ));
+        }
+        let outputs = self.targets(&mut clause.exprs, scope)?;
+        self.read(&outputs);
+        Ok(outputs)
+    }
+}
+
+/// Whether a value of one column is as it is a value of the other.
+fn fits(from: LogicalType, to: LogicalType) -> bool {
+    match (from, to) {
+        (LogicalType::Varchar(Some(from)), LogicalType::Varchar(Some(to))) => from <= to,
+        (_, LogicalType::Varchar(Some(_))) => from == to,
+        (_, LogicalType::Text | LogicalType::Varchar(None)) => is_text(from),
+        (_, LogicalType::Numeric(None)) => common(from, to).is_some(),
+        _ => from == to,
+    }
+}
+
+fn is_values(select: &SelectStmt) -> bool {
+    !select.values_lists.is_empty()
+        && select.sort_clause.is_empty()
+        && select.limit_count.is_none()
+        && select.limit_offset.is_none()
+}
+
+fn computed(to: &Flow, at: i32) -> Refusal {
+    Refusal::unsupported(format!("column {} takes a literal or a parameter, not an expression", to.column.id))
+        .detail("The processor would compute the value and so see it.")
+        .hint("Compute the value in the application and send it as a parameter.")
+        .column(&to.column.id)
+        .at(at)
+}
+
+fn held(item: &Item, at: usize) -> Result<&Held> {
+    item.columns.get(at).map(|column| &column.standing).ok_or_else(missing)
+}
+
+fn check_count(values: usize, targets: usize, listed: bool) -> Result<()> {
+    if values > targets {
+        return Err(Refusal::new("42601", "INSERT has more expressions than target columns"));
+    }
+    if listed && values < targets {
+        return Err(Refusal::new("42601", "INSERT has more target columns than expressions"));
+    }
+    Ok(())
+}
+
+fn target_column(item: &Item, target: &ResTarget) -> Result<usize> {
+    let found = item.columns.iter().position(|column| column.name == target.name).ok_or_else(|| {
+        let message = format!("column \"{}\" of relation \"{}\" does not exist", target.name, item.name);
+        Refusal::new("42703", message).at(target.location).stale()
+    })?;
+    if !target.indirection.is_empty() {
+        return Err(Refusal::unsupported(
+            "assignment to a part of a column is not supported beside protected columns yet",
+        )
+        .at(target.location));
+    }
+    Ok(found)
+}
+
+fn insert_targets(item: &Item, cols: &[Node]) -> Result<Vec<usize>> {
+    if cols.is_empty() {
+        return Ok((0..item.columns.len()).collect());
+    }
+    cols.iter()
+        .map(|node| match &node.node {
+            Some(NodeEnum::ResTarget(target)) => target_column(item, target),
+            Some(_) | None => Err(unsupported(node, 0)),
+        })
+        .collect()
+}

@@ -1,0 +1,422 @@
+//! Expressions: what each gives, and what it may do with protected values.
+
+use drieslot_schema::{LogicalType, Protected};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{AExpr, AExprKind, CaseExpr, ColumnRef, Node, SubLink, SubLinkType};
+
+use super::scope::Scope;
+use super::select::location;
+use super::value::{Meeting, is_value};
+use super::{Binder, Flow, Ty, not_allowed, unsupported};
+use crate::refusal::{Refusal, Result};
+use crate::types::{is_builtin, loosened, string, strings};
+
+/// A flow beside a literal keeps no type modifier.
+pub(super) fn beside(flow: Flow) -> Flow {
+    let ty = loosened(flow.column.ty);
+    Flow { column: Protected { ty, ..flow.column }, origins: flow.origins }
+}
+
+/// An operand and what it gives.
+type Side<'e> = (&'e mut Node, Ty);
+
+fn missing() -> Refusal {
+    Refusal::internal("an expression without its operand")
+}
+
+impl Binder<'_> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is not listed is refused")]
+    pub(super) fn expr(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<Ty> {
+        if is_value(node) {
+            return self.value_type(node);
+        }
+        match &mut node.node {
+            Some(NodeEnum::ColumnRef(column)) => column_ref(column, scope),
+            Some(NodeEnum::AConst(_) | NodeEnum::SetToDefault(_) | NodeEnum::SqlvalueFunction(_)) => Ok(Ty::Plain),
+            Some(NodeEnum::AExpr(expr)) => self.operator(expr, scope),
+            Some(NodeEnum::FuncCall(call)) => self.call(call, scope),
+            Some(NodeEnum::SubLink(link)) => self.sublink(link, scope),
+            Some(NodeEnum::CaseExpr(case)) => self.case(case, scope),
+            Some(NodeEnum::CoalesceExpr(expr)) => {
+                let mut nodes: Vec<&mut Node> = expr.args.iter_mut().collect();
+                self.unified(&mut nodes, scope)
+            }
+            Some(NodeEnum::BoolExpr(expr)) => {
+                for arg in &mut expr.args {
+                    self.condition(arg, scope)?;
+                }
+                Ok(Ty::Plain)
+            }
+            Some(NodeEnum::NullTest(test)) => {
+                let arg = test.arg.as_deref_mut().ok_or_else(missing)?;
+                if let Ty::Protected(flow) = self.expr(arg, scope)? {
+                    self.mark(&flow, crate::statement::Use::Search);
+                }
+                Ok(Ty::Plain)
+            }
+            Some(NodeEnum::TypeCast(cast)) => {
+                let (at, arg) = (cast.location, cast.arg.as_deref_mut());
+                let spelled = cast.type_name.as_ref().map(crate::types::spelled).unwrap_or_default();
+                self.all_plain(arg.into_iter(), scope, &format!("a cast to {spelled}"), at)
+            }
+            Some(NodeEnum::BooleanTest(test)) => {
+                self.all_plain(test.arg.as_deref_mut().into_iter(), scope, "IS TRUE and the like", test.location)
+            }
+            Some(NodeEnum::CollateClause(collate)) => {
+                self.all_plain(collate.arg.as_deref_mut().into_iter(), scope, "COLLATE", collate.location)
+            }
+            Some(NodeEnum::MinMaxExpr(expr)) => {
+                self.all_plain(expr.args.iter_mut(), scope, "GREATEST or LEAST", expr.location)
+            }
+            Some(NodeEnum::AArrayExpr(array)) => {
+                self.all_plain(array.elements.iter_mut(), scope, "an array", array.location)
+            }
+            Some(NodeEnum::RowExpr(row)) => {
+                self.all_plain(row.args.iter_mut(), scope, "a row constructor", row.location)
+            }
+            Some(NodeEnum::GroupingFunc(call)) => {
+                for arg in &mut call.args {
+                    self.expr(arg, scope)?;
+                }
+                Ok(Ty::Plain)
+            }
+            Some(NodeEnum::NamedArgExpr(arg)) => {
+                self.all_plain(arg.arg.as_deref_mut().into_iter(), scope, "a function's argument", arg.location)
+            }
+            Some(NodeEnum::AIndirection(_)) => self.indirection(node, scope),
+            _ => Err(unsupported(node, location(node))),
+        }
+    }
+
+    /// A literal or parameter; a cast around it must be to a type of PostgreSQL's own.
+    fn value_type(&self, node: &Node) -> Result<Ty> {
+        if let Some(NodeEnum::TypeCast(cast)) = &node.node
+            && let Some(ty) = &cast.type_name
+            && let [name] = strings(&ty.names).as_slice()
+            && self.env.catalog.has_user_type(name)
+        {
+            return Ok(Ty::Plain);
+        }
+        Ok(Ty::Value)
+    }
+
+    fn indirection(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<Ty> {
+        let Some(NodeEnum::AIndirection(indirection)) = &mut node.node else { return Err(missing()) };
+        for part in &mut indirection.indirection {
+            match &mut part.node {
+                Some(NodeEnum::AIndices(indices)) => {
+                    let bounds = [indices.lidx.as_deref_mut(), indices.uidx.as_deref_mut()];
+                    self.all_plain(bounds.into_iter().flatten(), scope, "a subscript", 0)?;
+                }
+                Some(_) | None => return Err(unsupported(part, 0)),
+            }
+        }
+        self.all_plain(indirection.arg.as_deref_mut().into_iter(), scope, "a subscript", 0)
+    }
+
+    /// Operands none of which may be protected.
+    pub(super) fn all_plain<'n>(
+        &mut self,
+        nodes: impl Iterator<Item = &'n mut Node>,
+        scope: &Scope<'_>,
+        what: &str,
+        at: i32,
+    ) -> Result<Ty> {
+        for node in nodes {
+            let ty = self.expr(node, scope)?;
+            self.plain(&ty, what, at)?;
+        }
+        Ok(Ty::Plain)
+    }
+
+    /// An expression that stands where a condition is wanted.
+    pub(super) fn condition(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<()> {
+        if let Ty::Protected(flow) = self.expr(node, scope)? {
+            let refusal = not_allowed(&flow, "use as a condition", location(node));
+            let boolean = flow.column.ty == LogicalType::Bool;
+            return Err(if boolean { refusal.hint("Write `= true` or `= false`; it needs `exact`.") } else { refusal });
+        }
+        Ok(())
+    }
+
+    fn operator(&mut self, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
+        let kind = AExprKind::try_from(expr.kind).unwrap_or(AExprKind::Undefined);
+        let equality = is_builtin(&expr.name, "=") || is_builtin(&expr.name, "<>");
+        let built_in = strings(&expr.name).last().is_some_and(|name| !self.env.catalog.has_user_operator(name));
+        match kind {
+            AExprKind::AexprOp if equality && built_in && expr.lexpr.is_some() => self.equality(expr, scope),
+            AExprKind::AexprDistinct | AExprKind::AexprNotDistinct => self.equality(expr, scope),
+            AExprKind::AexprNullif => self.nullif(expr, scope),
+            AExprKind::AexprIn if built_in => self.list_membership(expr, scope),
+            AExprKind::AexprOpAny if is_builtin(&expr.name, "=") && built_in => self.list_membership(expr, scope),
+            AExprKind::AexprOpAll if is_builtin(&expr.name, "<>") && built_in => self.list_membership(expr, scope),
+            AExprKind::AexprOp
+            | AExprKind::AexprOpAny
+            | AExprKind::AexprOpAll
+            | AExprKind::AexprIn
+            | AExprKind::AexprLike
+            | AExprKind::AexprIlike
+            | AExprKind::AexprSimilar
+            | AExprKind::AexprBetween
+            | AExprKind::AexprNotBetween
+            | AExprKind::AexprBetweenSym
+            | AExprKind::AexprNotBetweenSym => self.other_operator(kind, expr, scope),
+            AExprKind::Undefined => Err(Refusal::internal("an operator of no kind")),
+        }
+    }
+
+    fn other_operator(&mut self, kind: AExprKind, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
+        let name = strings(&expr.name).last().map_or("", |name| *name).to_owned();
+        let what = match kind {
+            AExprKind::AexprLike | AExprKind::AexprIlike | AExprKind::AexprSimilar => "LIKE".to_owned(),
+            AExprKind::AexprBetween
+            | AExprKind::AexprNotBetween
+            | AExprKind::AexprBetweenSym
+            | AExprKind::AexprNotBetweenSym => "BETWEEN".to_owned(),
+            AExprKind::AexprOpAny | AExprKind::AexprOpAll => format!("{name} ANY or ALL"),
+            AExprKind::Undefined
+            | AExprKind::AexprOp
+            | AExprKind::AexprDistinct
+            | AExprKind::AexprNotDistinct
+            | AExprKind::AexprNullif
+            | AExprKind::AexprIn => format!("operator {name}"),
+        };
+        let at = expr.location;
+        let operands = [expr.lexpr.as_deref_mut(), expr.rexpr.as_deref_mut()];
+        for operand in operands.into_iter().flatten() {
+            if let Some(NodeEnum::List(list)) = &mut operand.node {
+                self.all_plain(list.items.iter_mut(), scope, &what, at)?;
+            } else {
+                self.all_plain(std::iter::once(operand), scope, &what, at)?;
+            }
+        }
+        Ok(Ty::Plain)
+    }
+
+    fn sides<'e>(&mut self, expr: &'e mut AExpr, scope: &Scope<'_>) -> Result<(Side<'e>, Side<'e>)> {
+        let left = expr.lexpr.as_deref_mut().ok_or_else(missing)?;
+        let right = expr.rexpr.as_deref_mut().ok_or_else(missing)?;
+        let left_type = self.expr(left, scope)?;
+        let right_type = self.expr(right, scope)?;
+        Ok(((left, left_type), (right, right_type)))
+    }
+
+    fn equality(&mut self, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
+        let at = expr.location;
+        let ((left, left_type), (right, right_type)) = self.sides(expr, scope)?;
+        match (left_type, right_type) {
+            (Ty::Protected(a), Ty::Protected(b)) => self.comparable(&a, &b, at)?,
+            (Ty::Protected(flow), Ty::Value) => self.compare_value(&flow, right, at)?,
+            (Ty::Value, Ty::Protected(flow)) => self.compare_value(&flow, left, at)?,
+            (Ty::Protected(flow), Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => {
+                return Err(not_allowed(
+                    &flow,
+                    "comparison with an expression that is not a literal, a parameter or a column of its domain",
+                    at,
+                ));
+            }
+            (Ty::Plain | Ty::Value, Ty::Plain | Ty::Value) => {}
+        }
+        Ok(Ty::Plain)
+    }
+
+    /// A literal or parameter that is compared with a protected value.
+    pub(super) fn compare_value(&mut self, flow: &Flow, node: &mut Node, at: i32) -> Result<()> {
+        self.compared(flow, "comparison", at)?;
+        self.cell(node, &flow.column, Meeting::Compare)
+    }
+
+    fn nullif(&mut self, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
+        let at = expr.location;
+        let ((_, left_type), (right, right_type)) = self.sides(expr, scope)?;
+        match (left_type, right_type) {
+            (Ty::Protected(a), Ty::Protected(b)) => {
+                self.comparable(&a, &b, at)?;
+                Ok(Ty::Protected(a))
+            }
+            (Ty::Protected(flow), Ty::Value) => {
+                self.compare_value(&flow, right, at)?;
+                Ok(Ty::Protected(flow))
+            }
+            (Ty::Protected(flow), Ty::Plain) | (Ty::Plain | Ty::Value, Ty::Protected(flow)) => {
+                Err(not_allowed(&flow, "NULLIF with another kind of value", at))
+            }
+            (Ty::Plain | Ty::Value, Ty::Plain | Ty::Value) => Ok(Ty::Plain),
+        }
+    }
+
+    /// IN (…), = ANY (ARRAY[…]), <> ALL (ARRAY[…]).
+    fn list_membership(&mut self, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
+        let at = expr.location;
+        let left = expr.lexpr.as_deref_mut().ok_or_else(missing)?;
+        let right = expr.rexpr.as_deref_mut().ok_or_else(missing)?;
+        let left_type = self.expr(left, scope)?;
+        let items = match &mut right.node {
+            Some(NodeEnum::List(list)) => &mut list.items,
+            Some(NodeEnum::AArrayExpr(array)) => &mut array.elements,
+            Some(_) | None => {
+                self.plain(&left_type, "comparison with an array that is not written out", at)?;
+                let ty = self.expr(right, scope)?;
+                self.plain(&ty, "an array", at)?;
+                return Ok(Ty::Plain);
+            }
+        };
+        let types: Vec<Ty> = items.iter_mut().map(|item| self.expr(item, scope)).collect::<Result<_>>()?;
+        let Ty::Protected(flow) = left_type else {
+            if let Some(Ty::Protected(flow)) = types.into_iter().find(|ty| matches!(ty, Ty::Protected(_))) {
+                return Err(not_allowed(&flow, "standing in a list", at));
+            }
+            return Ok(Ty::Plain);
+        };
+        for (item, ty) in items.iter_mut().zip(types) {
+            match ty {
+                Ty::Protected(other) => self.comparable(&flow, &other, at)?,
+                Ty::Value => self.compare_value(&flow, item, at)?,
+                Ty::Plain => {
+                    return Err(not_allowed(
+                        &flow,
+                        "comparison with an expression that is not a literal, a parameter or a column of its domain",
+                        at,
+                    ));
+                }
+            }
+        }
+        self.compared(&flow, "comparison", at)?;
+        Ok(Ty::Plain)
+    }
+
+    fn sublink(&mut self, link: &mut SubLink, scope: &Scope<'_>) -> Result<Ty> {
+        let at = link.location;
+        let kind = SubLinkType::try_from(link.sub_link_type).unwrap_or(SubLinkType::Undefined);
+        let operator = if link.oper_name.is_empty() { "=" } else { strings(&link.oper_name).last().map_or("", |n| *n) };
+        let comparable = (kind == SubLinkType::AnySublink && operator == "=")
+            || (kind == SubLinkType::AllSublink && operator == "<>");
+        let query = link.subselect.as_deref_mut().ok_or_else(missing)?;
+        let outputs = self.query(query, Some(scope))?;
+        match kind {
+            SubLinkType::ExistsSublink => Ok(Ty::Plain),
+            SubLinkType::ExprSublink => {
+                let [output] = outputs.as_slice() else {
+                    return Err(Refusal::new("42601", "subquery must return only one column").at(at));
+                };
+                Ok(match &output.ty {
+                    Ty::Protected(flow) => Ty::Protected(flow.clone()),
+                    Ty::Plain | Ty::Value => Ty::Plain,
+                })
+            }
+            SubLinkType::ArraySublink => {
+                for output in &outputs {
+                    self.plain(&output.ty, "ARRAY (SELECT …)", at)?;
+                }
+                Ok(Ty::Plain)
+            }
+            SubLinkType::AnySublink | SubLinkType::AllSublink => {
+                let test = link.testexpr.as_deref_mut().ok_or_else(missing)?;
+                let test_type = self.expr(test, scope)?;
+                let ([output], true) = (outputs.as_slice(), comparable) else {
+                    self.plain(&test_type, "this comparison with a subquery", at)?;
+                    for output in &outputs {
+                        self.plain(&output.ty, "this comparison with a subquery", at)?;
+                    }
+                    return Ok(Ty::Plain);
+                };
+                match (&test_type, &output.ty) {
+                    (Ty::Protected(a), Ty::Protected(b)) => self.comparable(a, b, at)?,
+                    (Ty::Value, Ty::Protected(flow)) => self.compare_value(flow, test, at)?,
+                    (Ty::Protected(flow), Ty::Value | Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => {
+                        return Err(not_allowed(flow, "comparison with a subquery of plain values", at));
+                    }
+                    (Ty::Plain | Ty::Value, Ty::Plain | Ty::Value) => {}
+                }
+                Ok(Ty::Plain)
+            }
+            SubLinkType::Undefined
+            | SubLinkType::RowcompareSublink
+            | SubLinkType::MultiexprSublink
+            | SubLinkType::CteSublink => {
+                Err(Refusal::unsupported("this kind of subquery is not supported beside protected columns").at(at))
+            }
+        }
+    }
+
+    fn case(&mut self, case: &mut CaseExpr, scope: &Scope<'_>) -> Result<Ty> {
+        let at = case.location;
+        let subject = match case.arg.as_deref_mut() {
+            Some(arg) => Some(self.expr(arg, scope)?),
+            None => None,
+        };
+        let mut results: Vec<&mut Node> = Vec::with_capacity(case.args.len() + 1);
+        for node in &mut case.args {
+            let Some(NodeEnum::CaseWhen(when)) = &mut node.node else { return Err(unsupported(node, at)) };
+            let expr = when.expr.as_deref_mut().ok_or_else(missing)?;
+            match &subject {
+                None => self.condition(expr, scope)?,
+                Some(Ty::Protected(flow)) => match self.expr(expr, scope)? {
+                    Ty::Value => self.compare_value(flow, expr, at)?,
+                    Ty::Protected(other) => self.comparable(flow, &other, at)?,
+                    Ty::Plain => return Err(not_allowed(flow, "CASE with a plain expression", at)),
+                },
+                Some(Ty::Plain | Ty::Value) => {
+                    let ty = self.expr(expr, scope)?;
+                    self.plain(&ty, "CASE over a plain expression", at)?;
+                }
+            }
+            results.push(when.result.as_deref_mut().ok_or_else(missing)?);
+        }
+        if let Some(result) = case.defresult.as_deref_mut() {
+            results.push(result);
+        }
+        self.unified(&mut results, scope)
+    }
+
+    /// Expressions of one type, as in COALESCE and the results of CASE.
+    fn unified(&mut self, nodes: &mut [&mut Node], scope: &Scope<'_>) -> Result<Ty> {
+        let mut types = Vec::with_capacity(nodes.len());
+        for node in nodes.iter_mut() {
+            types.push(self.expr(node, scope)?);
+        }
+        let mut merged: Option<Flow> = None;
+        for ty in &types {
+            if let Ty::Protected(flow) = ty {
+                merged = Some(match merged {
+                    None => flow.clone(),
+                    Some(before) => self.merged(&before, flow, 0)?,
+                });
+            }
+        }
+        let Some(mut flow) = merged else { return Ok(Ty::Plain) };
+        for (node, ty) in nodes.iter_mut().zip(types) {
+            match ty {
+                Ty::Protected(_) => {}
+                Ty::Value => {
+                    self.cell(node, &flow.column, Meeting::Beside)?;
+                    flow = beside(flow);
+                }
+                Ty::Plain => {
+                    return Err(not_allowed(&flow, "CASE or COALESCE with a plain expression", location(node)));
+                }
+            }
+        }
+        Ok(Ty::Protected(flow))
+    }
+}
+
+fn column_ref(column: &ColumnRef, scope: &Scope<'_>) -> Result<Ty> {
+    let at = column.location;
+    let names = strings(&column.fields);
+    let starred = column.fields.iter().any(|field| string(field).is_none());
+    match (names.as_slice(), starred) {
+        ([name], false) => scope.unqualified(name, at),
+        ([table, name], false) => scope.qualified(None, table, name, at),
+        ([schema, table, name], false) => scope.qualified(Some(schema), table, name, at),
+        ([table], true) => whole(scope, None, table, at),
+        ([schema, table], true) => whole(scope, Some(schema), table, at),
+        _ => Err(Refusal::unsupported("this name is not supported beside protected columns").at(at)),
+    }
+}
+
+fn whole(scope: &Scope<'_>, schema: Option<&str>, table: &str, at: i32) -> Result<Ty> {
+    scope
+        .whole_row(schema, table, at)?
+        .ok_or_else(|| Refusal::new("42P01", format!("missing FROM-clause entry for table \"{table}\"")).at(at))
+}

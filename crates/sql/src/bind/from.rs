@@ -1,0 +1,304 @@
+//! FROM: relations, subqueries, functions, joins, WITH.
+
+use drieslot_schema::TableId;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Alias, JoinExpr, JoinType, Node, RangeFunction, RangeSubselect, RangeVar, WithClause};
+
+use super::scope::{Column, Cte, Held, Item, Scope};
+use super::{Binder, Output, Ty, unsupported};
+use crate::catalog::Relation;
+use crate::census::Named;
+use crate::env::{Place, no_relation, opaque_view, unlisted_table};
+use crate::refusal::{Refusal, Result};
+use crate::types::{string, strings};
+
+/// Gives the first columns the names that an alias lists.
+fn rename(columns: &mut [Column], names: &[Node]) {
+    for (column, name) in columns.iter_mut().zip(strings(names)) {
+        name.clone_into(&mut column.name);
+    }
+}
+
+pub(super) fn columns_of(outputs: Vec<Output>) -> Vec<Column> {
+    outputs.into_iter().map(|output| Column { name: output.name, standing: Held::of(output.ty) }).collect()
+}
+
+fn named(range: &RangeVar) -> Named {
+    Named {
+        catalog: range.catalogname.clone(),
+        schema: range.schemaname.clone(),
+        name: range.relname.clone(),
+        location: i64::from(range.location),
+    }
+}
+
+impl Binder<'_> {
+    /// WITH: binds its queries in order, and adds them to the scope's names.
+    pub(super) fn with(&mut self, clause: Option<&mut WithClause>, scope: &mut Scope<'_>) -> Result<()> {
+        let Some(clause) = clause else { return Ok(()) };
+        let recursive = clause.recursive;
+        let all: Vec<String> = clause.ctes.iter().filter_map(cte_name).collect();
+        for node in &mut clause.ctes {
+            let location = 0;
+            let Some(NodeEnum::CommonTableExpr(cte)) = &mut node.node else { return Err(unsupported(node, location)) };
+            let location = cte.location;
+            if cte.search_clause.is_some() || cte.cycle_clause.is_some() {
+                return Err(Refusal::unsupported("SEARCH and CYCLE are not supported beside protected columns yet")
+                    .at(location));
+            }
+            let known = scope.ctes.len();
+            if recursive {
+                let unseen = all.iter().filter(|name| scope.ctes.iter().all(|cte| cte.name != **name));
+                let guesses: Vec<Cte> =
+                    unseen.map(|name| Cte { name: name.clone(), columns: Vec::new(), opaque: true }).collect();
+                scope.ctes.extend(guesses);
+            }
+            let query = cte.ctequery.as_deref_mut().ok_or_else(|| Refusal::internal("WITH without a query"))?;
+            let outputs = self.query(query, Some(scope))?;
+            scope.ctes.truncate(known);
+            if recursive && outputs.iter().any(|output| matches!(output.ty, Ty::Protected(_))) {
+                return Err(Refusal::unsupported(format!("WITH RECURSIVE {} holds protected columns", cte.ctename))
+                    .hint("Leave RECURSIVE out where no query refers to itself.")
+                    .at(location));
+            }
+            let mut columns = columns_of(outputs);
+            rename(&mut columns, &cte.aliascolnames);
+            scope.ctes.push(Cte { name: cte.ctename.clone(), columns, opaque: false });
+        }
+        Ok(())
+    }
+
+    /// A FROM list. `outer` is what its subqueries see.
+    pub(super) fn items_of(&mut self, nodes: &mut [Node], outer: &Scope<'_>) -> Result<Vec<Item>> {
+        self.items_after(nodes, outer, Vec::new())
+    }
+
+    /// A FROM list beside items that are there already.
+    pub(super) fn items_after(
+        &mut self,
+        nodes: &mut [Node],
+        outer: &Scope<'_>,
+        mut items: Vec<Item>,
+    ) -> Result<Vec<Item>> {
+        for node in nodes {
+            let more = self.item_in(node, &items, outer)?;
+            items.extend(more);
+        }
+        Ok(items)
+    }
+
+    fn item_in(&mut self, node: &mut Node, left: &[Item], outer: &Scope<'_>) -> Result<Vec<Item>> {
+        match &mut node.node {
+            Some(NodeEnum::RangeVar(range)) => Ok(vec![self.range(range, outer)?]),
+            Some(NodeEnum::RangeSubselect(sub)) => Ok(vec![self.subselect(sub, left, outer)?]),
+            Some(NodeEnum::RangeFunction(function)) => Ok(vec![self.range_function(function, left, outer)?]),
+            Some(NodeEnum::JoinExpr(join)) => self.join(join, left, outer),
+            _ => Err(unsupported(node, 0)),
+        }
+    }
+
+    fn range(&mut self, range: &mut RangeVar, outer: &Scope<'_>) -> Result<Item> {
+        if range.schemaname.is_empty()
+            && let Some(cte) = outer.cte(&range.relname)
+        {
+            let mut item = Item {
+                name: range.relname.clone(),
+                table: None,
+                columns: cte.columns.clone(),
+                opaque: cte.opaque,
+                system_columns: false,
+                by_name: true,
+                by_column: true,
+            };
+            apply_alias(&mut item, range.alias.as_ref());
+            return Ok(item);
+        }
+        let mut item = self.table(range)?;
+        apply_alias(&mut item, range.alias.as_ref());
+        Ok(item)
+    }
+
+    /// A real relation, whose name in the statement becomes its full name.
+    pub(super) fn table(&mut self, range: &mut RangeVar) -> Result<Item> {
+        let named = named(range);
+        let relation = self.env.find(&named)?.ok_or_else(|| no_relation(&named))?;
+        let place = self.env.place(&relation);
+        match place {
+            Place::Unlisted => return Err(unlisted_table(&relation.id).at(range.location)),
+            Place::Opaque => return Err(opaque_view(&relation.id).at(range.location)),
+            Place::System | Place::Plain | Place::Bound => {}
+        }
+        if self.env.has_protected(&relation.id) {
+            self.tables.insert(relation.id.clone());
+        }
+        relation.id.schema.clone_into(&mut range.schemaname);
+        Ok(self.item_of(&relation, place))
+    }
+
+    fn item_of(&self, relation: &Relation, place: Place) -> Item {
+        let columns: Vec<Column> = relation
+            .columns
+            .iter()
+            .map(|column| Column {
+                name: column.name.clone(),
+                standing: Held::new(self.env.standing(relation, column)),
+            })
+            .collect();
+        Item {
+            name: relation.id.table.clone(),
+            table: Some(TableId { schema: relation.id.schema.clone(), table: relation.id.table.clone() }),
+            opaque: columns.is_empty() && place == Place::System,
+            columns,
+            system_columns: true,
+            by_name: true,
+            by_column: true,
+        }
+    }
+
+    fn subselect(&mut self, sub: &mut RangeSubselect, left: &[Item], outer: &Scope<'_>) -> Result<Item> {
+        let query = sub.subquery.as_deref_mut().ok_or_else(|| Refusal::internal("a subquery without a query"))?;
+        let outputs = if sub.lateral {
+            let scope = Scope { items: left.to_vec(), ctes: Vec::new(), parent: Some(outer) };
+            self.query(query, Some(&scope))?
+        } else {
+            self.query(query, Some(outer))?
+        };
+        let mut item = Item {
+            name: String::new(),
+            table: None,
+            columns: columns_of(outputs),
+            opaque: false,
+            system_columns: false,
+            by_name: sub.alias.is_some(),
+            by_column: true,
+        };
+        apply_alias(&mut item, sub.alias.as_ref());
+        Ok(item)
+    }
+
+    fn range_function(&mut self, function: &mut RangeFunction, left: &[Item], outer: &Scope<'_>) -> Result<Item> {
+        let scope = Scope { items: left.to_vec(), ctes: Vec::new(), parent: Some(outer) };
+        let mut name = String::new();
+        for node in &mut function.functions {
+            let Some(NodeEnum::List(list)) = &mut node.node else { return Err(unsupported(node, 0)) };
+            let Some(call) = list.items.first_mut().filter(|node| node.node.is_some()) else { continue };
+            name = super::names::of(call);
+            let ty = self.expr(call, &scope)?;
+            self.plain(&ty, "a function in FROM", 0)?;
+        }
+        let alias_names = function.alias.as_ref().map_or(&[][..], |alias| alias.colnames.as_slice());
+        let columns = strings(alias_names)
+            .into_iter()
+            .map(|name| Column { name: name.to_owned(), standing: Held::Plain })
+            .collect();
+        let mut item =
+            Item { name, table: None, columns, opaque: true, system_columns: false, by_name: true, by_column: true };
+        if let Some(alias) = &function.alias {
+            alias.aliasname.clone_into(&mut item.name);
+        }
+        Ok(item)
+    }
+
+    fn join(&mut self, join: &mut JoinExpr, left: &[Item], outer: &Scope<'_>) -> Result<Vec<Item>> {
+        if join.is_natural {
+            return Err(Refusal::unsupported("NATURAL JOIN is not supported beside protected columns")
+                .hint("Write JOIN … USING (…)."));
+        }
+        if join.join_using_alias.is_some() {
+            return Err(Refusal::unsupported("an alias for USING is not supported beside protected columns"));
+        }
+        let missing = || Refusal::internal("a join without a side");
+        let mut items = self.item_in(join.larg.as_deref_mut().ok_or_else(missing)?, left, outer)?;
+        let seen: Vec<Item> = left.iter().chain(&items).cloned().collect();
+        let right = self.item_in(join.rarg.as_deref_mut().ok_or_else(missing)?, &seen, outer)?;
+        let columns = self.joined_columns(join, &items, &right)?;
+        let opaque = items.iter().chain(&right).any(|item| item.by_column && item.opaque);
+        items.extend(right);
+        if let Some(quals) = join.quals.as_deref_mut() {
+            let scope = Scope { items: items.clone(), ctes: Vec::new(), parent: Some(outer) };
+            self.condition(quals, &scope)?;
+        }
+        let mut joined = Item {
+            name: String::new(),
+            table: None,
+            columns,
+            opaque,
+            system_columns: false,
+            by_name: false,
+            by_column: true,
+        };
+        if let Some(alias) = &join.alias {
+            joined.by_name = true;
+            apply_alias(&mut joined, Some(alias));
+            return Ok(vec![joined]);
+        }
+        for item in &mut items {
+            item.by_column = false;
+        }
+        items.push(joined);
+        Ok(items)
+    }
+
+    /// The columns that a join shows: those of USING once, then the left's, then the right's.
+    fn joined_columns(&mut self, join: &JoinExpr, left: &[Item], right: &[Item]) -> Result<Vec<Column>> {
+        let visible = |items: &[Item]| -> Vec<Column> {
+            items.iter().filter(|item| item.by_column).flat_map(|item| item.columns.iter().cloned()).collect()
+        };
+        let (mut left, mut right) = (visible(left), visible(right));
+        let mut merged = Vec::new();
+        for name in join.using_clause.iter().filter_map(string) {
+            let (Some(a), Some(b)) = (take(&mut left, name)?, take(&mut right, name)?) else {
+                return Err(Refusal::new(
+                    "42703",
+                    format!("column \"{name}\" specified in USING clause does not exist on both sides"),
+                ));
+            };
+            merged.push(Column { name: name.to_owned(), standing: self.using(a.standing, b.standing, join.jointype)? });
+        }
+        merged.extend(left);
+        merged.extend(right);
+        Ok(merged)
+    }
+
+    fn using(&mut self, a: Held, b: Held, jointype: i32) -> Result<Held> {
+        match (a.ty(0)?, b.ty(0)?) {
+            (Ty::Protected(a), Ty::Protected(b)) => {
+                self.comparable(&a, &b, 0)?;
+                let merged = self.merged(&a, &b, 0)?;
+                let right = jointype == JoinType::JoinRight as i32;
+                let full = jointype == JoinType::JoinFull as i32;
+                Ok(Held::Protected(match (right, full) {
+                    (_, true) => merged,
+                    (true, false) => b,
+                    (false, false) => a,
+                }))
+            }
+            (Ty::Protected(flow), _) | (_, Ty::Protected(flow)) => {
+                Err(super::not_allowed(&flow, "a join with a plain column", 0))
+            }
+            _ => Ok(Held::Plain),
+        }
+    }
+}
+
+fn take(columns: &mut Vec<Column>, name: &str) -> Result<Option<Column>> {
+    if columns.iter().filter(|column| column.name == name).count() > 1 {
+        return Err(Refusal::new("42702", format!("common column name \"{name}\" appears more than once")));
+    }
+    Ok(columns.iter().position(|column| column.name == name).map(|at| columns.remove(at)))
+}
+
+fn cte_name(node: &Node) -> Option<String> {
+    match &node.node {
+        Some(NodeEnum::CommonTableExpr(cte)) => Some(cte.ctename.clone()),
+        Some(_) | None => None,
+    }
+}
+
+pub(super) fn apply_alias(item: &mut Item, alias: Option<&Alias>) {
+    if let Some(alias) = alias {
+        alias.aliasname.clone_into(&mut item.name);
+        item.table = None;
+        rename(&mut item.columns, &alias.colnames);
+    }
+}

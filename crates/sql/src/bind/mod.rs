@@ -1,0 +1,235 @@
+//! The binder: follows every protected value through a statement, turns the literals and parameters that meet one
+//! into slots, and refuses whatever the column's protection does not allow.
+
+mod dml;
+mod expr;
+mod from;
+mod function;
+mod names;
+mod scope;
+mod select;
+mod value;
+
+use std::collections::BTreeSet;
+
+use drieslot_schema::{ColumnId, Protected, Protection, TableId};
+use pg_query::NodeEnum;
+use pg_query::protobuf::Node;
+
+use crate::census::Census;
+use crate::env::Env;
+use crate::parse;
+use crate::refusal::{Refusal, Result};
+use crate::statement::{ClientParameter, ResultColumn, Rewritten, ServerParameter, Slot, SlotSource, Use};
+use crate::template::{Piece, Template};
+use crate::types::common;
+
+/// Slots are parameters of the tree from this number on; the protocol's own end at 65535.
+const FIRST_SLOT: i32 = 1_000_000;
+const LAST_CLIENT_PARAMETER: i64 = 65_535;
+
+/// A protected value: whose cells, and the columns that they may come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow {
+    pub(crate) column: Protected,
+    pub(crate) origins: BTreeSet<ColumnId>,
+}
+
+/// What an expression gives.
+#[derive(Clone, Debug)]
+pub(crate) enum Ty {
+    /// No protected value.
+    Plain,
+    /// A literal or parameter that may still become a cell.
+    Value,
+    /// Cells.
+    Protected(Flow),
+}
+
+/// One column of a query's result.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    pub(crate) name: String,
+    pub(crate) ty: Ty,
+}
+
+pub(crate) struct Binder<'a> {
+    env: &'a Env<'a>,
+    slots: Vec<Slot>,
+    uses: BTreeSet<(ColumnId, Use)>,
+    tables: BTreeSet<TableId>,
+}
+
+/// Binds and rewrites a SELECT, INSERT, UPDATE or DELETE.
+pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
+    let mut binder = Binder { env, slots: Vec::new(), uses: BTreeSet::new(), tables: BTreeSet::new() };
+    let outputs = binder.query(node, None)?;
+    let mut columns = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        columns.push(match output.ty {
+            Ty::Plain | Ty::Value => ResultColumn::Plain,
+            Ty::Protected(flow) => {
+                binder.mark(&flow, Use::Read);
+                ResultColumn::Protected(flow.column)
+            }
+        });
+    }
+    finish(binder, node, columns)
+}
+
+fn finish(binder: Binder<'_>, node: &Node, columns: Vec<ResultColumn>) -> Result<Rewritten> {
+    let Binder { slots, uses, tables, .. } = binder;
+    let seen = Census::of(node)?.parameters;
+    let plain: BTreeSet<u32> =
+        seen.range(..i64::from(FIRST_SLOT)).map(|number| u32::try_from(*number).unwrap_or(u32::MAX)).collect();
+    let client_parameters = client_parameters(&plain, &slots)?;
+    let mut parameters: Vec<_> = plain.iter().map(|number| ServerParameter::Client(*number)).collect();
+    parameters.extend((0..slots.len()).map(ServerParameter::Slot));
+    let text = parse::deparse(node)?;
+    let template = cut(&text, &plain, slots.len())?;
+    let (uses, tables) = (uses.into_iter().collect(), tables.into_iter().collect());
+    Ok(Rewritten { template, slots, parameters, client_parameters, columns, uses, tables })
+}
+
+fn client_parameters(plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Vec<ClientParameter>> {
+    let mut of = std::collections::BTreeMap::new();
+    for (index, number) in plain.iter().enumerate() {
+        of.insert(*number, ClientParameter::Plain(index));
+    }
+    for slot in slots {
+        let (SlotSource::Param(number) | SlotSource::CastParam { number }) = &slot.source else { continue };
+        let agree = match of.get(number) {
+            None => true,
+            Some(ClientParameter::Protected(other)) => common(other.ty, slot.column.ty).is_some(),
+            Some(ClientParameter::Plain(_) | ClientParameter::Unused) => false,
+        };
+        if !agree {
+            let message =
+                format!("parameter ${number} meets the protected column {} and something else too", slot.column.id);
+            return Err(Refusal::unsupported(message)
+                .detail("Sent as it is, it would show the protected value.")
+                .hint("Use two parameters.")
+                .column(&slot.column.id));
+        }
+        of.entry(*number).or_insert_with(|| ClientParameter::Protected(slot.column.clone()));
+    }
+    let highest = of.keys().next_back().copied().unwrap_or(0);
+    if i64::from(highest) > LAST_CLIENT_PARAMETER {
+        return Err(Refusal::new("54000", "parameter numbers end at 65535"));
+    }
+    Ok((1..=highest).map(|number| of.remove(&number).unwrap_or(ClientParameter::Unused)).collect())
+}
+
+/// Cuts the text at its parameters, and checks that every slot is there once.
+fn cut(text: &str, plain: &BTreeSet<u32>, slots: usize) -> Result<Template> {
+    let lost = || Refusal::internal("the rewritten statement lost a value");
+    let first = u32::try_from(FIRST_SLOT).unwrap_or(u32::MAX);
+    let mut pieces = Vec::new();
+    let mut seen = vec![false; slots];
+    let mut from = 0;
+    for (start, end, number) in parse::parameters(text)? {
+        pieces.push(Piece::Text(text.get(from..start).ok_or_else(lost)?.to_owned()));
+        from = end;
+        if number < first {
+            let server = plain.range(..=number).count();
+            pieces.push(Piece::Plain { client: number, server });
+            continue;
+        }
+        let slot = usize::try_from(number - first).map_err(|_| lost())?;
+        let seen = seen.get_mut(slot).ok_or_else(lost)?;
+        if std::mem::replace(seen, true) {
+            return Err(lost());
+        }
+        pieces.push(Piece::Slot { slot, server: plain.len() + slot + 1 });
+    }
+    if !seen.iter().all(|seen| *seen) {
+        return Err(lost());
+    }
+    pieces.push(Piece::Text(text.get(from..).ok_or_else(lost)?.to_owned()));
+    Ok(Template { pieces })
+}
+
+impl Binder<'_> {
+    fn mark(&mut self, flow: &Flow, used: Use) {
+        self.uses.extend(flow.origins.iter().map(|column| (column.clone(), used)));
+    }
+
+    /// Notes that the bytes of a protected value are compared, which only `exact` allows.
+    fn compared(&mut self, flow: &Flow, what: &str, location: i32) -> Result<()> {
+        if flow.column.protection == Protection::Sealed {
+            let message = format!("{what} is not possible on the sealed column {}", flow.column.id);
+            return Err(Refusal::unsupported(message)
+                .detail("A sealed column is only stored, fetched, counted and tested for NULL.")
+                .hint("A classification that protects it as `exact` would allow it.")
+                .column(&flow.column.id)
+                .at(location));
+        }
+        self.mark(flow, Use::Search);
+        Ok(())
+    }
+
+    /// Two protected values meet as bytes.
+    fn comparable(&mut self, a: &Flow, b: &Flow, location: i32) -> Result<()> {
+        self.compared(a, "comparison", location)?;
+        self.compared(b, "comparison", location)?;
+        if a.column.domain != b.column.domain {
+            let message =
+                format!("columns {} and {} are of different domains and cannot be compared", a.column.id, b.column.id);
+            return Err(Refusal::unsupported(message)
+                .hint("A classification that puts them in one domain would allow it.")
+                .column(&a.column.id)
+                .at(location));
+        }
+        Ok(())
+    }
+
+    /// One column for values of both: the same column, or exact columns of one domain.
+    fn merged(&self, a: &Flow, b: &Flow, location: i32) -> Result<Flow> {
+        let same = a.column.id == b.column.id
+            || (a.column.domain == b.column.domain && a.column.protection == Protection::Exact);
+        let ty = common(a.column.ty, b.column.ty).filter(|_| same);
+        let Some(ty) = ty else {
+            let message = format!("values of {} and {} cannot stand in one column", a.column.id, b.column.id);
+            return Err(Refusal::unsupported(message)
+                .detail("They are sealed under different keys or for different columns.")
+                .column(&a.column.id)
+                .at(location));
+        };
+        let origins = a.origins.union(&b.origins).cloned().collect();
+        Ok(Flow { column: Protected { ty, ..a.column.clone() }, origins })
+    }
+
+    /// Refuses a protected value where none may be.
+    fn plain(&self, ty: &Ty, what: &str, location: i32) -> Result<()> {
+        let Ty::Protected(flow) = ty else { return Ok(()) };
+        Err(not_allowed(flow, what, location))
+    }
+}
+
+fn not_allowed(flow: &Flow, what: &str, location: i32) -> Refusal {
+    let column = &flow.column;
+    Refusal::unsupported(format!("{what} is not possible on the protected column {}", column.id))
+        .detail(match column.protection {
+            Protection::Sealed => "A sealed column is only stored, fetched, counted and tested for NULL.",
+            Protection::Exact => "An exact column is only compared for equality, joined, grouped and counted.",
+        })
+        .hint("Fetch the column and do this in the application.")
+        .column(&column.id)
+        .at(location)
+}
+
+/// What a node is, for a refusal.
+fn kind(node: &Node) -> &'static str {
+    match &node.node {
+        Some(NodeEnum::MergeStmt(_)) => "MERGE",
+        Some(NodeEnum::XmlExpr(_)) => "an XML expression",
+        Some(NodeEnum::RangeTableFunc(_) | NodeEnum::JsonTable(_)) => "a table function",
+        Some(_) | None => "this construct",
+    }
+}
+
+fn unsupported(node: &Node, location: i32) -> Refusal {
+    Refusal::unsupported(format!("{} is not supported yet in a statement that touches protected columns", kind(node)))
+        .hint("Write the statement without it.")
+        .at(location)
+}

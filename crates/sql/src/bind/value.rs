@@ -1,0 +1,230 @@
+//! Literals and parameters that meet a protected column: whether they may, and the slot that they become.
+
+use drieslot_schema::{LogicalType, Protected, Protection};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{AConst, Node, ParamRef, a_const::Val};
+
+use super::{Binder, FIRST_SLOT};
+use crate::refusal::{Refusal, Result};
+use crate::statement::{Purpose, Slot, SlotSource};
+use crate::types::{is_character, is_text, logical, loosened};
+
+/// How a value meets a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meeting {
+    /// It is stored in the column.
+    Store,
+    /// It is compared with the column.
+    Compare,
+    /// It stands beside the column's values, as in COALESCE.
+    Beside,
+}
+
+enum Literal {
+    Null,
+    Text(String),
+    Integer(i32),
+    Float(String),
+    Bool(bool),
+    Parameter(u32),
+}
+
+/// A literal or parameter, and the type of the cast around it.
+struct Value {
+    literal: Literal,
+    cast: Option<LogicalType>,
+    /// Of type `character`, as in `N'…'`: its trailing spaces do not count.
+    blank_padded: bool,
+    location: i32,
+}
+
+fn constant(constant: &AConst) -> Option<Literal> {
+    if constant.isnull {
+        return Some(Literal::Null);
+    }
+    match constant.val.as_ref()? {
+        Val::Ival(value) => Some(Literal::Integer(value.ival)),
+        Val::Fval(value) => Some(Literal::Float(value.fval.clone())),
+        Val::Boolval(value) => Some(Literal::Bool(value.boolval)),
+        Val::Sval(value) => Some(Literal::Text(value.sval.clone())),
+        Val::Bsval(_) => None,
+    }
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "nothing else is a literal")]
+fn bare(node: &Node) -> Option<Value> {
+    match node.node.as_ref()? {
+        NodeEnum::AConst(node) => {
+            Some(Value { literal: constant(node)?, cast: None, blank_padded: false, location: node.location })
+        }
+        NodeEnum::ParamRef(node) if (1..FIRST_SLOT).contains(&node.number) => Some(Value {
+            literal: Literal::Parameter(u32::try_from(node.number).ok()?),
+            cast: None,
+            blank_padded: false,
+            location: node.location,
+        }),
+        _ => None,
+    }
+}
+
+fn value(node: &Node) -> Option<Value> {
+    if let Some(NodeEnum::TypeCast(cast)) = &node.node {
+        let inner = bare(cast.arg.as_deref()?)?;
+        if let (Literal::Text(text), true) = (&inner.literal, is_character(cast.type_name.as_ref()?)) {
+            let literal = Literal::Text(text.trim_end_matches(' ').to_owned());
+            return Some(Value { literal, blank_padded: true, ..inner });
+        }
+        return Some(Value { cast: Some(logical(cast.type_name.as_ref()?)?), ..inner });
+    }
+    bare(node)
+}
+
+/// Whether a node is a literal or parameter, with or without one cast, that could become a cell.
+pub(super) fn is_value(node: &Node) -> bool {
+    value(node).is_some()
+}
+
+impl Binder<'_> {
+    /// Turns a literal or parameter into a slot for a cell of the column. NULL stays NULL.
+    pub(super) fn cell(&mut self, node: &mut Node, column: &Protected, meeting: Meeting) -> Result<()> {
+        let Some(value) = value(node) else {
+            return Err(Refusal::internal("a value that is no literal was to become a cell"));
+        };
+        let location = value.location;
+        let refuse = |refusal: Refusal| refusal.column(&column.id).at(location);
+        let (ty, explicit_cast) = read_as(column, &value, meeting).map_err(refuse)?;
+        let source = match value.literal {
+            Literal::Null => {
+                *node = Node { node: Some(NodeEnum::AConst(AConst { isnull: true, location, val: None })) };
+                return Ok(());
+            }
+            Literal::Text(text) | Literal::Float(text) => SlotSource::Literal { text: Some(text), explicit_cast },
+            Literal::Integer(number) => SlotSource::Literal { text: Some(number.to_string()), explicit_cast },
+            Literal::Bool(truth) => {
+                let text = if truth { "true" } else { "false" };
+                SlotSource::Literal { text: Some(text.to_owned()), explicit_cast }
+            }
+            Literal::Parameter(number) if explicit_cast => SlotSource::CastParam { number },
+            Literal::Parameter(number) => SlotSource::Param(number),
+        };
+        let purpose = if meeting == Meeting::Store { Purpose::Store } else { Purpose::Compare };
+        let number = i32::try_from(self.slots.len()).ok().and_then(|index| FIRST_SLOT.checked_add(index));
+        let number = number.ok_or_else(|| Refusal::new("54000", "the statement has too many literals"))?;
+        self.slots.push(Slot { source, column: Protected { ty, ..column.clone() }, purpose });
+        *node = Node { node: Some(NodeEnum::ParamRef(ParamRef { number, location })) };
+        Ok(())
+    }
+}
+
+/// The type to read the value with, and whether an explicit cast shortens or rounds it.
+fn read_as(column: &Protected, value: &Value, meeting: Meeting) -> Result<(LogicalType, bool)> {
+    if value.blank_padded && !(meeting == Meeting::Store && is_text(column.ty)) {
+        // PostgreSQL would compare without the trailing spaces of the column's values too.
+        return Err(Refusal::unsupported(format!(
+            "a literal of type character cannot meet the protected column {}",
+            column.id
+        ))
+        .hint("Write it without the N before the quote, or cast it to the column's type."));
+    }
+    if let Some(cast) = value.cast {
+        literal_fits(&value.literal, cast, Meeting::Compare)?;
+        return cast_as(column, cast, value, meeting);
+    }
+    literal_fits(&value.literal, column.ty, meeting)?;
+    Ok((uncast(column, value, meeting)?, false))
+}
+
+fn uncast(column: &Protected, value: &Value, meeting: Meeting) -> Result<LogicalType> {
+    match (meeting, column.ty) {
+        (Meeting::Store, ty) => Ok(ty),
+        (Meeting::Compare | Meeting::Beside, LogicalType::Numeric(Some((_, scale)))) => {
+            if column.protection == Protection::Sealed {
+                return Ok(LogicalType::Numeric(None));
+            }
+            numeric_fits(&value.literal, scale, meeting, column)?;
+            Ok(column.ty)
+        }
+        (Meeting::Compare | Meeting::Beside, ty) => Ok(loosened(ty)),
+    }
+}
+
+/// An exact numeric column has one byte string per value only at its own scale.
+fn numeric_fits(literal: &Literal, scale: u16, meeting: Meeting, column: &Protected) -> Result<()> {
+    let digits = match literal {
+        Literal::Null => return Ok(()),
+        Literal::Integer(_) => Some(0),
+        Literal::Text(text) | Literal::Float(text) => fraction_digits(text),
+        Literal::Bool(_) | Literal::Parameter(_) => None,
+    };
+    if meeting == Meeting::Compare && matches!(literal, Literal::Parameter(_)) {
+        // Whoever makes the cell sees the value, and refuses one that would have to be rounded.
+        return Ok(());
+    }
+    let fits = digits.is_some_and(|digits| match meeting {
+        Meeting::Beside => digits == usize::from(scale),
+        Meeting::Compare | Meeting::Store => digits <= usize::from(scale),
+    });
+    if fits {
+        return Ok(());
+    }
+    Err(Refusal::unsupported(format!(
+        "a value of unknown scale cannot be compared with the protected column {}",
+        column.id
+    ))
+    .hint(format!("Cast it: CAST(… AS {}).", column.ty)))
+}
+
+fn fraction_digits(text: &str) -> Option<usize> {
+    let digits = text.trim();
+    let digits = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    (all_digits(whole) && all_digits(fraction) && !digits.is_empty()).then_some(fraction.len())
+}
+
+fn cast_as(column: &Protected, cast: LogicalType, value: &Value, meeting: Meeting) -> Result<(LogicalType, bool)> {
+    let ty = column.ty;
+    let mismatch = || {
+        Refusal::new("42804", format!("column {} is of type {ty} but the value is cast to {cast}", column.id))
+            .hint(format!("Cast the value to {ty}, or leave the cast out."))
+    };
+    if is_text(ty) && is_text(cast) {
+        return match (cast, meeting, ty) {
+            (LogicalType::Varchar(Some(n)), Meeting::Store, LogicalType::Varchar(Some(limit))) if n > limit => {
+                Err(mismatch())
+            }
+            (LogicalType::Varchar(Some(_)), _, _) => Ok((cast, true)),
+            (_, Meeting::Store, _) => Ok((ty, false)),
+            (_, Meeting::Compare | Meeting::Beside, _) => Ok((cast, false)),
+        };
+    }
+    if cast == ty {
+        let modified = matches!(ty, LogicalType::Numeric(Some(_)));
+        return Ok((ty, modified));
+    }
+    match (ty, cast) {
+        (LogicalType::Numeric(_), LogicalType::Numeric(None)) => Ok((uncast(column, value, meeting)?, false)),
+        (LogicalType::Numeric(None), LogicalType::Numeric(Some(_))) => Ok((cast, true)),
+        _ => Err(mismatch()),
+    }
+}
+
+/// Whether PostgreSQL would read a literal of this kind as the type, with the same meaning as its text.
+fn literal_fits(literal: &Literal, ty: LogicalType, meeting: Meeting) -> Result<()> {
+    let integer = matches!(ty, LogicalType::Int2 | LogicalType::Int4 | LogicalType::Int8);
+    let numeric = matches!(ty, LogicalType::Numeric(_));
+    let (fits, kind) = match literal {
+        Literal::Null | Literal::Text(_) | Literal::Parameter(_) => (true, ""),
+        Literal::Integer(_) => (integer || numeric || (is_text(ty) && meeting == Meeting::Store), "an integer"),
+        Literal::Float(text) => {
+            let whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+            (numeric || (integer && whole), "a number")
+        }
+        Literal::Bool(_) => (ty == LogicalType::Bool, "a boolean"),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Refusal::new("42804", format!("{kind} literal stands where a value of type {ty} is needed"))
+        .hint("Write the value as a string literal."))
+}

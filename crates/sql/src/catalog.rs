@@ -1,0 +1,193 @@
+//! What the processor's database looks like: relations, columns, and the names that are not PostgreSQL's own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use drieslot_schema::{ColumnId, TableId};
+
+/// The user's relations and functions, as rows of [`Catalog::from_rows`].
+pub const CATALOG_SQL: &str = concat!(
+    "SELECT 'r' AS what, c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
+    " c.relkind::pg_catalog.text, a.attnum::pg_catalog.text, a.attname::pg_catalog.text, a.atttypid::pg_catalog.text,",
+    " a.atttypmod::pg_catalog.text, a.attnotnull::pg_catalog.text",
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+    " LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid",
+    " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped",
+    " AND c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{r,v,m,f,p,c}'::pg_catalog.text[])",
+    " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
+    " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
+    " UNION ALL SELECT 'f', p.oid::pg_catalog.text, n.nspname::pg_catalog.text, p.proname::pg_catalog.text,",
+    " p.prokind::pg_catalog.text, NULL, NULL, NULL, NULL, NULL",
+    " FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace",
+    " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema}'::pg_catalog.text[])",
+    " UNION ALL SELECT 'o', o.oid::pg_catalog.text, n.nspname::pg_catalog.text, o.oprname::pg_catalog.text,",
+    " o.oprkind::pg_catalog.text, NULL, NULL, NULL, NULL, NULL",
+    " FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace",
+    " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema}'::pg_catalog.text[])",
+    " UNION ALL SELECT 't', t.oid::pg_catalog.text, n.nspname::pg_catalog.text, t.typname::pg_catalog.text,",
+    " t.typtype::pg_catalog.text, NULL, NULL, NULL, NULL, NULL",
+    " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace",
+    " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
+    " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
+);
+
+/// PostgreSQL's own relations, in the same shape.
+pub const SYSTEM_CATALOG_SQL: &str = concat!(
+    "SELECT 'r' AS what, c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
+    " c.relkind::pg_catalog.text, a.attnum::pg_catalog.text, a.attname::pg_catalog.text, a.atttypid::pg_catalog.text,",
+    " a.atttypmod::pg_catalog.text, a.attnotnull::pg_catalog.text",
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid",
+    " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped",
+    " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{pg_catalog,information_schema}'::pg_catalog.text[])",
+    " AND c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{r,v,m,f,p,c}'::pg_catalog.text[])",
+);
+
+/// The catalogue's rows are not those of [`CATALOG_SQL`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {row}: {what}")]
+pub struct CatalogError {
+    /// From 0.
+    pub row: usize,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+/// One column of a relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogColumn {
+    /// `attnum`, from 1.
+    pub number: i16,
+    /// `attname`.
+    pub name: String,
+    /// `atttypid`.
+    pub type_oid: u32,
+    /// `atttypmod`.
+    pub type_modifier: i32,
+    /// `attnotnull`.
+    pub not_null: bool,
+}
+
+/// One relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// Its OID; 0 for one that a statement before in the same text creates.
+    pub oid: u32,
+    /// Its name.
+    pub id: TableId,
+    /// `relkind`.
+    pub kind: u8,
+    /// In `attnum` order.
+    pub columns: Vec<CatalogColumn>,
+}
+
+/// One version of a database's catalogue.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    relations: BTreeMap<TableId, Arc<Relation>>,
+    by_oid: HashMap<u32, TableId>,
+    functions: BTreeSet<String>,
+    operators: BTreeSet<String>,
+    types: BTreeSet<String>,
+    system: Option<Arc<Catalog>>,
+}
+
+impl Catalog {
+    /// From the rows of [`CATALOG_SQL`] or [`SYSTEM_CATALOG_SQL`].
+    ///
+    /// # Errors
+    /// A row without the ten columns of those statements.
+    pub fn from_rows(rows: &[Vec<Option<String>>]) -> Result<Self, CatalogError> {
+        let mut catalog = Self::default();
+        for (row, values) in rows.iter().enumerate() {
+            let error = |what| CatalogError { row, what };
+            let [what, oid, schema, name, kind, rest @ ..] = values.as_slice() else {
+                return Err(error("too few columns"));
+            };
+            let [Some(what), Some(oid), Some(schema), Some(name), Some(kind)] = [what, oid, schema, name, kind] else {
+                return Err(error("a value is missing"));
+            };
+            match what.as_str() {
+                "r" => {
+                    let oid = oid.parse().map_err(|_| error("oid"))?;
+                    let kind = kind.bytes().next().ok_or_else(|| error("relkind"))?;
+                    let id = TableId { schema: schema.clone(), table: name.clone() };
+                    catalog.add_row(oid, id, kind, rest).map_err(error)?;
+                }
+                "f" => drop(catalog.functions.insert(name.clone())),
+                "o" => drop(catalog.operators.insert(name.clone())),
+                "t" => drop(catalog.types.insert(name.clone())),
+                _ => return Err(error("unknown kind of row")),
+            }
+        }
+        for relation in catalog.relations.values_mut() {
+            Arc::make_mut(relation).columns.sort_by_key(|column| column.number);
+        }
+        Ok(catalog)
+    }
+
+    fn add_row(&mut self, oid: u32, id: TableId, kind: u8, rest: &[Option<String>]) -> Result<(), &'static str> {
+        self.by_oid.insert(oid, id.clone());
+        let relation = self
+            .relations
+            .entry(id.clone())
+            .or_insert_with(|| Arc::new(Relation { oid, id, kind, columns: Vec::new() }));
+        let [number, name, type_oid, modifier, not_null] = rest else { return Err("not ten columns") };
+        let (Some(number), Some(name)) = (number, name) else { return Ok(()) };
+        let (Some(type_oid), Some(modifier), Some(not_null)) = (type_oid, modifier, not_null) else {
+            return Err("a column's value is missing");
+        };
+        Arc::make_mut(relation).columns.push(CatalogColumn {
+            number: number.parse().map_err(|_| "attnum")?,
+            name: name.clone(),
+            type_oid: type_oid.parse().map_err(|_| "atttypid")?,
+            type_modifier: modifier.parse().map_err(|_| "atttypmod")?,
+            not_null: matches!(not_null.as_str(), "t" | "true"),
+        });
+        Ok(())
+    }
+
+    /// Adds PostgreSQL's own relations.
+    #[must_use]
+    pub fn with_system(mut self, system: Arc<Catalog>) -> Self {
+        self.system = Some(system);
+        self
+    }
+
+    /// The relation of that full name.
+    pub fn relation(&self, id: &TableId) -> Option<&Arc<Relation>> {
+        self.relations.get(id).or_else(|| self.system.as_ref()?.relations.get(id))
+    }
+
+    /// The column at a place of the user's relations, as a RowDescription names it.
+    pub fn column_at(&self, table_oid: u32, attnum: i16) -> Option<ColumnId> {
+        let table = self.by_oid.get(&table_oid)?;
+        let relation = self.relations.get(table)?;
+        let column = relation.columns.iter().find(|column| column.number == attnum)?;
+        Some(ColumnId { table: table.clone(), column: column.name.clone() })
+    }
+
+    /// Whether a function of that name exists outside `pg_catalog`.
+    pub fn has_user_function(&self, name: &str) -> bool {
+        self.functions.contains(name)
+    }
+
+    /// Whether an operator of that name exists outside `pg_catalog`.
+    pub fn has_user_operator(&self, name: &str) -> bool {
+        self.operators.contains(name)
+    }
+
+    /// Whether a type of that name exists outside `pg_catalog`; every user relation has one of its own name.
+    pub fn has_user_type(&self, name: &str) -> bool {
+        self.types.contains(name)
+    }
+
+    pub(crate) fn put(&mut self, relation: Relation) {
+        self.types.insert(relation.id.table.clone());
+        self.relations.insert(relation.id.clone(), Arc::new(relation));
+    }
+
+    pub(crate) fn remove(&mut self, id: &TableId) {
+        self.relations.remove(id);
+    }
+}

@@ -1,0 +1,217 @@
+//! One protected column in a definition: its declared type becomes `bytea` that takes nothing but cells.
+
+use drieslot_schema::{Protected, Protection, TableId};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{ColumnDef, ConstrType, Constraint, Node};
+
+use crate::env::{Env, no_relation};
+use crate::parse;
+use crate::refusal::{Refusal, Result};
+use crate::types::{is_text, logical, spelled, strings};
+
+use super::{name_of, protected, unmentioned};
+
+/// Least lengths of a cell: everything but the value.
+const SEALED_MIN_BYTES: u32 = 31;
+const EXACT_MIN_BYTES: u32 = 19;
+const SEALED_FIRST_BYTE: u32 = 0x11;
+const EXACT_FIRST_BYTE: u32 = 0x12;
+/// PostgreSQL cuts longer names.
+const MAX_NAME_BYTES: usize = 63;
+pub(super) const CELL_CHECK: &str = "_is_cell";
+
+/// Makes a column definition physical; whether it changed.
+pub(super) fn define(env: &Env<'_>, id: &TableId, column: &mut ColumnDef) -> Result<bool> {
+    let Some(table) = env.table(id) else {
+        foreign_keys(env, id, column)?;
+        return Ok(false);
+    };
+    let listed = env.listed_column(table, &column.colname).map_err(|refusal| refusal.at(column.location))?;
+    let Some(classified) = listed.and_then(|listed| listed.protected.as_ref()) else {
+        for node in &column.constraints {
+            if let Some(NodeEnum::Constraint(constraint)) = &node.node {
+                unmentioned(env, id, constraint.raw_expr.as_deref(), "an expression")?;
+            }
+        }
+        foreign_keys(env, id, column)?;
+        return Ok(false);
+    };
+    check_type(column, classified)?;
+    check_collation(column, classified)?;
+    for node in &column.constraints {
+        let Some(NodeEnum::Constraint(constraint)) = &node.node else {
+            return Err(refuse(classified, "this constraint"));
+        };
+        check_column_constraint(env, id, constraint, classified)?;
+    }
+    if column.raw_default.is_some() || !column.identity.is_empty() || !column.generated.is_empty() {
+        return Err(refuse(classified, "a default, an identity or a generated value"));
+    }
+    become_cell(column, classified)?;
+    Ok(true)
+}
+
+fn foreign_keys(env: &Env<'_>, id: &TableId, column: &ColumnDef) -> Result<()> {
+    for node in &column.constraints {
+        if let Some(NodeEnum::Constraint(constraint)) = &node.node
+            && constraint.contype == ConstrType::ConstrForeign as i32
+        {
+            foreign_key(env, id, &[column.colname.as_str()], constraint)?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse(column: &Protected, what: &str) -> Refusal {
+    Refusal::unsupported(format!("{what} is not possible on the protected column {}", column.id))
+        .detail("The processor sees only cells and cannot make or check one.")
+        .hint("Let the application give or check the value.")
+        .column(&column.id)
+}
+
+fn check_type(column: &ColumnDef, classified: &Protected) -> Result<()> {
+    let declared = column.type_name.as_ref().ok_or_else(|| refuse(classified, "a column without a type"))?;
+    if logical(declared) == Some(classified.ty) {
+        return Ok(());
+    }
+    let (declared, ty) = (spelled(declared), classified.ty);
+    Err(Refusal::new("42804", format!("column {} is declared as {declared} but classified as {ty}", classified.id))
+        .hint(format!("Declare it as {ty}, or ask the officers for a classification that says {declared}."))
+        .column(&classified.id)
+        .at(column.location))
+}
+
+/// Equality of cells is equality of bytes, as under every collation of PostgreSQL's own.
+fn check_collation(column: &ColumnDef, classified: &Protected) -> Result<()> {
+    let Some(clause) = &column.coll_clause else { return Ok(()) };
+    let names = strings(&clause.collname);
+    let known = match names.as_slice() {
+        ["pg_catalog", _] => true,
+        [name] => matches!(*name, "C" | "POSIX" | "default" | "ucs_basic" | "unicode") || name.ends_with("-x-icu"),
+        _ => false,
+    };
+    if known || classified.protection == Protection::Sealed || !is_text(classified.ty) {
+        return Ok(());
+    }
+    Err(refuse(classified, "a collation of the database's own"))
+}
+
+fn is_null(node: Option<&Node>) -> bool {
+    matches!(node.and_then(|node| node.node.as_ref()), Some(NodeEnum::AConst(constant)) if constant.isnull)
+}
+
+fn check_column_constraint(env: &Env<'_>, id: &TableId, constraint: &Constraint, classified: &Protected) -> Result<()> {
+    match ConstrType::try_from(constraint.contype).unwrap_or(ConstrType::Undefined) {
+        ConstrType::ConstrNull
+        | ConstrType::ConstrNotnull
+        | ConstrType::ConstrAttrDeferrable
+        | ConstrType::ConstrAttrNotDeferrable
+        | ConstrType::ConstrAttrDeferred
+        | ConstrType::ConstrAttrImmediate
+        | ConstrType::ConstrAttrEnforced
+        | ConstrType::ConstrAttrNotEnforced => Ok(()),
+        ConstrType::ConstrDefault if is_null(constraint.raw_expr.as_deref()) => Ok(()),
+        ConstrType::ConstrDefault => Err(refuse(classified, "a default")),
+        ConstrType::ConstrPrimary | ConstrType::ConstrUnique => key(classified, "PRIMARY KEY or UNIQUE"),
+        ConstrType::ConstrForeign => foreign_key(env, id, &[classified.id.column.as_str()], constraint),
+        ConstrType::ConstrCheck => Err(refuse(classified, "CHECK")),
+        ConstrType::ConstrGenerated => Err(refuse(classified, "a generated value")),
+        ConstrType::ConstrIdentity => Err(refuse(classified, "an identity")),
+        ConstrType::ConstrExclusion | ConstrType::Undefined => Err(refuse(classified, "this constraint")),
+    }
+}
+
+/// Only exact cells tell equal values.
+pub(super) fn key(column: &Protected, what: &str) -> Result<()> {
+    match column.protection {
+        Protection::Exact => Ok(()),
+        Protection::Sealed => {
+            Err(Refusal::unsupported(format!("{what} is not possible on the sealed column {}", column.id))
+                .detail("Two sealed cells of one value differ.")
+                .hint("A classification that protects it as `exact` would allow it.")
+                .column(&column.id))
+        }
+    }
+}
+
+/// A foreign key's ends are both plain, or both exact in one domain.
+pub(super) fn foreign_key(env: &Env<'_>, id: &TableId, own: &[&str], constraint: &Constraint) -> Result<()> {
+    let range = constraint.pktable.as_ref().ok_or_else(|| Refusal::internal("a foreign key to nothing"))?;
+    let named = name_of(range);
+    let other = match env.find(&named)? {
+        Some(relation) => relation.id.clone(),
+        None if named.name == id.table && (named.schema.is_empty() || named.schema == id.schema) => id.clone(),
+        None if !env.could_be_protected(&named) => return plain_ends(env, id, own),
+        None => return Err(no_relation(&named)),
+    };
+    let theirs = strings(&constraint.pk_attrs);
+    if theirs.is_empty() {
+        let protected_end = own.iter().find_map(|name| protected(env, id, name));
+        return match protected_end {
+            None => Ok(()),
+            Some(column) => Err(refuse(column, "a foreign key that does not name the referenced column")
+                .hint("Write REFERENCES table (column).")),
+        };
+    }
+    for (mine, theirs) in own.iter().zip(theirs) {
+        let ends = (protected(env, id, mine), protected(env, &other, theirs));
+        match ends {
+            (None, None) => {}
+            (Some(column), None) | (None, Some(column)) => {
+                return Err(refuse(column, "a foreign key with a plain column at the other end"));
+            }
+            (Some(a), Some(b)) => {
+                key(a, "FOREIGN KEY")?;
+                key(b, "FOREIGN KEY")?;
+                if a.domain != b.domain {
+                    return Err(refuse(a, "a foreign key to a column of another domain")
+                        .hint("A classification that puts them in one domain would allow it."));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn plain_ends(env: &Env<'_>, id: &TableId, own: &[&str]) -> Result<()> {
+    match own.iter().find_map(|name| protected(env, id, name)) {
+        None => Ok(()),
+        Some(column) => Err(refuse(column, "a foreign key to a plain table")),
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `<column>_is_cell`, within PostgreSQL's length.
+fn check_name(column: &str) -> String {
+    let mut end = column.len().min(MAX_NAME_BYTES - CELL_CHECK.len());
+    while !column.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{CELL_CHECK}", column.get(..end).unwrap_or_default())
+}
+
+fn become_cell(column: &mut ColumnDef, classified: &Protected) -> Result<()> {
+    let (least, first) = match classified.protection {
+        Protection::Sealed => (SEALED_MIN_BYTES, SEALED_FIRST_BYTE),
+        Protection::Exact => (EXACT_MIN_BYTES, EXACT_FIRST_BYTE),
+    };
+    let name = quoted(&column.colname);
+    let check = quoted(&check_name(&column.colname));
+    let text = format!(
+        "CREATE TABLE t ({name} pg_catalog.bytea CONSTRAINT {check} CHECK (pg_catalog.octet_length({name}) >= {least} \
+         AND pg_catalog.get_byte({name}, 0) = {first}))"
+    );
+    let failed = || Refusal::internal("the cell's check cannot be written");
+    let statement = parse::parse(&text)?.stmts.pop().and_then(|raw| raw.stmt).ok_or_else(failed)?;
+    let Some(NodeEnum::CreateStmt(create)) = statement.node else { return Err(failed()) };
+    let Some(Node { node: Some(NodeEnum::ColumnDef(physical)) }) = create.table_elts.into_iter().next() else {
+        return Err(failed());
+    };
+    column.type_name = physical.type_name;
+    column.coll_clause = None;
+    column.constraints.extend(physical.constraints);
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Parse, bind, decide, rewrite: which values of an SQL statement become cells, and which statements are refused.
+//!
+//! Owns no key, no ciphertext and no socket. A statement that touches a protected column gives exactly what plain
+//! PostgreSQL would have given, or is refused; what is not understood is refused, never forwarded.
+
+#![allow(clippy::result_large_err, reason = "a refusal ends its statement: no fast path carries one")]
+
+mod bind;
+mod catalog;
+mod census;
+mod copy;
+mod ddl;
+mod decide;
+mod env;
+mod overlay;
+mod parse;
+mod plan;
+mod refusal;
+mod settings;
+mod statement;
+mod template;
+mod types;
+mod walk;
+
+pub use catalog::{CATALOG_SQL, Catalog, CatalogColumn, CatalogError, Relation, SYSTEM_CATALOG_SQL};
+pub use plan::{Session, plan};
+pub use refusal::Refusal;
+pub use statement::{
+    ClientParameter, Command, CopyFormat, CopyPlan, Effects, Kind, PassProof, Purpose, ResultColumn, Rewritten,
+    ServerParameter, Slot, SlotSource, Statement, Use,
+};
+pub use template::Template;

@@ -1,0 +1,94 @@
+//! From a text to its planned statements.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ops::Range;
+
+use drieslot_schema::Classification;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, RawStmt};
+
+use crate::catalog::Catalog;
+use crate::decide::decide;
+use crate::env::Env;
+use crate::parse;
+use crate::refusal::Refusal;
+use crate::statement::{Kind, PassProof, Statement};
+
+/// What a plan depends on besides text, catalogue and classification.
+#[derive(Clone, Copy, Debug)]
+pub struct Session<'a> {
+    /// `current_schemas(true)`.
+    pub search_path: &'a [String],
+    /// SQL-level prepared statements that touch no protected column.
+    pub plain_prepared: &'a HashSet<String>,
+    /// Open cursors that touch no protected column.
+    pub plain_cursors: &'a HashSet<String>,
+}
+
+/// Plans every statement of a text, in order; none for an empty text.
+///
+/// # Errors
+/// The first statement that is refused.
+pub fn plan(
+    text: &str,
+    catalog: &Catalog,
+    classification: &Classification,
+    session: &Session<'_>,
+) -> Result<Vec<Statement>, Refusal> {
+    let tree = parse::parse(text)?;
+    let mut env = Env {
+        catalog: Cow::Borrowed(catalog),
+        classification,
+        search_path: session.search_path.to_vec(),
+        plain_prepared: Cow::Borrowed(session.plain_prepared),
+        plain_cursors: Cow::Borrowed(session.plain_cursors),
+        unsure: false,
+    };
+    let mut statements = Vec::with_capacity(tree.stmts.len());
+    for raw in tree.stmts {
+        let source = source(text, &raw);
+        let mut node = *raw.stmt.ok_or_else(|| Refusal::internal("a statement without its tree"))?;
+        let decision = decide(&env, &mut node).map_err(|refusal| refusal.located(text))?;
+        crate::overlay::apply(&mut env, &node, &decision);
+        let fingerprint = match &decision.kind {
+            Kind::Pass(PassProof(())) => String::new(),
+            Kind::Rewritten(_) | Kind::CopyIn(_) | Kind::CopyOut(_) => fingerprint(text, &source),
+        };
+        statements.push(Statement {
+            kind: decision.kind,
+            command: decision.command,
+            source,
+            effects: decision.effects,
+            fingerprint,
+            depends_on_session: decision.depends_on_session,
+        });
+    }
+    Ok(statements)
+}
+
+fn source(text: &str, raw: &RawStmt) -> Range<usize> {
+    let start = usize::try_from(raw.stmt_location).unwrap_or(0).min(text.len());
+    let len = usize::try_from(raw.stmt_len).unwrap_or(0);
+    let end = if len == 0 { text.len() } else { start.saturating_add(len).min(text.len()) };
+    start..end
+}
+
+fn fingerprint(text: &str, source: &Range<usize>) -> String {
+    let own = text.get(source.clone()).unwrap_or_default();
+    pg_query::fingerprint(own, 0, 0).map(|fingerprint| fingerprint.hex).unwrap_or_default()
+}
+
+/// The tree of a node that holds a query, for EXPLAIN and its like.
+pub(crate) fn is_query(node: &Node) -> bool {
+    matches!(
+        node.node,
+        Some(
+            NodeEnum::SelectStmt(_)
+                | NodeEnum::InsertStmt(_)
+                | NodeEnum::UpdateStmt(_)
+                | NodeEnum::DeleteStmt(_)
+                | NodeEnum::MergeStmt(_)
+        )
+    )
+}

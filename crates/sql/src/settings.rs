@@ -1,0 +1,101 @@
+//! SET and its kin: which settings the gateway rests on, and so refuses to see changed.
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, SelectStmt, VariableSetKind, VariableSetStmt, a_const::Val};
+
+use crate::refusal::{Refusal, Result};
+use crate::statement::Effects;
+use crate::types::strings;
+
+/// What a SET does to the session, or why it is refused.
+pub(crate) fn set(statement: &VariableSetStmt, protects: bool) -> Result<Effects> {
+    let kind = VariableSetKind::try_from(statement.kind).unwrap_or(VariableSetKind::Undefined);
+    let name = statement.name.to_ascii_lowercase();
+    let value = statement.args.iter().map(argument).collect::<Option<Vec<_>>>().map(|values| values.join(", "));
+    match kind {
+        VariableSetKind::VarSetValue => {
+            check(&name, value.as_deref(), protects)?;
+            let search_path = name == "search_path";
+            Ok(Effects { search_path, set: Some((name, value)), ..Effects::default() })
+        }
+        VariableSetKind::VarSetDefault | VariableSetKind::VarReset => {
+            let search_path = name == "search_path";
+            Ok(Effects { search_path, set: Some((name, None)), ..Effects::default() })
+        }
+        VariableSetKind::VarResetAll => Ok(Effects { search_path: true, ..Effects::default() }),
+        VariableSetKind::VarSetMulti => Ok(Effects::default()),
+        VariableSetKind::VarSetCurrent | VariableSetKind::Undefined => {
+            Err(Refusal::unsupported("SET … FROM CURRENT is not supported"))
+        }
+    }
+}
+
+fn argument(node: &Node) -> Option<String> {
+    let Some(NodeEnum::AConst(constant)) = &node.node else { return None };
+    match constant.val.as_ref()? {
+        Val::Sval(value) => Some(value.sval.clone()),
+        Val::Ival(value) => Some(value.ival.to_string()),
+        Val::Fval(value) => Some(value.fval.clone()),
+        Val::Boolval(value) => Some(value.boolval.to_string()),
+        Val::Bsval(_) => None,
+    }
+}
+
+fn refuse(name: &str, why: &str) -> Refusal {
+    Refusal::denied(format!("setting {name} to this value is not allowed")).detail(why)
+}
+
+/// The settings that decide how statements and values are read.
+fn check(name: &str, value: Option<&str>, protects: bool) -> Result<()> {
+    let value = value.unwrap_or_default().to_ascii_lowercase();
+    match name {
+        "standard_conforming_strings" if !is_on(&value) => {
+            Err(refuse(name, "Backslashes would then mean something else to PostgreSQL than to Drieslot."))
+        }
+        "client_encoding" if !matches!(value.as_str(), "utf8" | "utf-8" | "unicode") => {
+            Err(refuse(name, "Drieslot reads and writes values in UTF-8.").hint("SET client_encoding = UTF8."))
+        }
+        "bytea_output" if protects && value != "hex" => {
+            Err(refuse(name, "Drieslot reads cells in hex form.").hint("SET bytea_output = hex."))
+        }
+        "datestyle" if protects && !value.split(',').any(|part| part.trim() == "iso") => {
+            Err(refuse(name, "Drieslot reads and writes protected dates in ISO form.").hint("SET datestyle = ISO."))
+        }
+        "role" | "session_authorization" if protects => {
+            Err(refuse(name, "The trace would name another than the one who acts.").hint("Connect as the other role."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_on(value: &str) -> bool {
+    matches!(value, "on" | "true" | "tru" | "tr" | "t" | "yes" | "ye" | "y" | "1")
+}
+
+/// `SELECT set_config('name', 'value', local)`, the only form of `set_config` that is understood.
+pub(crate) fn set_config(select: &SelectStmt, protects: bool) -> Result<Effects> {
+    let unclear = || {
+        Refusal::denied("set_config() is allowed only by itself, with literals")
+            .hint("Write SELECT set_config('name', 'value', false), or SET.")
+    };
+    let bare = SelectStmt { target_list: Vec::new(), ..select.clone() };
+    let op = bare.op;
+    if bare != (SelectStmt { op, limit_option: bare.limit_option, ..SelectStmt::default() }) {
+        return Err(unclear());
+    }
+    let [Node { node: Some(NodeEnum::ResTarget(target)) }] = select.target_list.as_slice() else {
+        return Err(unclear());
+    };
+    let Some(NodeEnum::FuncCall(call)) = target.val.as_deref().and_then(|node| node.node.as_ref()) else {
+        return Err(unclear());
+    };
+    if strings(&call.funcname).last() != Some(&"set_config") {
+        return Err(unclear());
+    }
+    let [name, value, _] = call.args.as_slice() else { return Err(unclear()) };
+    let (Some(name), Some(value)) = (argument(name), argument(value)) else { return Err(unclear()) };
+    let name = name.to_ascii_lowercase();
+    check(&name, Some(&value), protects)?;
+    let search_path = name == "search_path";
+    Ok(Effects { search_path, set: Some((name, Some(value))), ..Effects::default() })
+}

@@ -1,0 +1,313 @@
+//! What a planned statement is: what is sent, what its values become, what its rows hold.
+
+use std::ops::Range;
+
+use drieslot_schema::{ColumnId, Protected, TableId};
+
+use crate::template::Template;
+
+/// One planned statement of a text.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// What to do with it.
+    pub kind: Kind,
+    /// What it is, coarsely.
+    pub command: Command,
+    /// Its bytes in the planned text, without the semicolon.
+    pub source: Range<usize>,
+    /// What it changes for the statements after it.
+    pub effects: Effects,
+    /// Its form without its constants, 16 hexadecimal digits; empty where it touches no protected column.
+    pub fingerprint: String,
+    pub(crate) depends_on_session: bool,
+}
+
+impl Statement {
+    /// Which protected columns it reads, writes and searches, each pair once; empty where it passes.
+    pub fn uses(&self) -> &[(ColumnId, Use)] {
+        match &self.kind {
+            Kind::Pass(_) => &[],
+            Kind::Rewritten(rewritten) => &rewritten.uses,
+            Kind::CopyIn(plan) | Kind::CopyOut(plan) => &plan.uses,
+        }
+    }
+
+    /// Whether the plan rests on the session's prepared statements or cursors, and so cannot be shared by sessions.
+    pub fn depends_on_session(&self) -> bool {
+        self.depends_on_session
+    }
+}
+
+/// What to do with a statement.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Send the source bytes unchanged.
+    Pass(PassProof),
+    /// Send the template.
+    Rewritten(Box<Rewritten>),
+    /// COPY … FROM STDIN: send the plan's text, seal the fields.
+    CopyIn(Box<CopyPlan>),
+    /// COPY … TO STDOUT: send the plan's text, open the fields.
+    CopyOut(Box<CopyPlan>),
+}
+
+/// That a statement touches no protected column. Only [`crate::plan`] makes one.
+#[derive(Clone, Debug)]
+pub struct PassProof(pub(crate) ());
+
+/// What a statement is, coarsely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// SELECT, VALUES, TABLE.
+    Select,
+    /// INSERT.
+    Insert,
+    /// UPDATE.
+    Update,
+    /// DELETE.
+    Delete,
+    /// MERGE.
+    Merge,
+    /// COPY.
+    Copy,
+    /// CREATE, ALTER, DROP, COMMENT, GRANT and the like.
+    Ddl,
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT, END.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
+    /// SAVEPOINT.
+    Savepoint,
+    /// RELEASE SAVEPOINT.
+    Release,
+    /// ROLLBACK TO SAVEPOINT.
+    RollbackTo,
+    /// SET, RESET.
+    Set,
+    /// SHOW.
+    Show,
+    /// SQL PREPARE.
+    Prepare {
+        /// Of the prepared statement.
+        name: String,
+    },
+    /// SQL EXECUTE.
+    Execute {
+        /// Of the prepared statement.
+        name: String,
+    },
+    /// SQL DEALLOCATE.
+    Deallocate {
+        /// `None`: all.
+        name: Option<String>,
+    },
+    /// DECLARE CURSOR.
+    Declare {
+        /// Of the cursor.
+        name: String,
+    },
+    /// FETCH, MOVE.
+    Fetch {
+        /// Of the cursor.
+        name: String,
+    },
+    /// CLOSE.
+    Close {
+        /// `None`: all.
+        name: Option<String>,
+    },
+    /// DISCARD ALL.
+    DiscardAll,
+    /// Anything else.
+    Other,
+}
+
+impl Command {
+    /// For a trace.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Select => "SELECT",
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Merge => "MERGE",
+            Self::Copy => "COPY",
+            Self::Ddl => "DDL",
+            Self::Begin => "BEGIN",
+            Self::Commit => "COMMIT",
+            Self::Rollback => "ROLLBACK",
+            Self::Savepoint => "SAVEPOINT",
+            Self::Release => "RELEASE",
+            Self::RollbackTo => "ROLLBACK TO",
+            Self::Set => "SET",
+            Self::Show => "SHOW",
+            Self::Prepare { .. } => "PREPARE",
+            Self::Execute { .. } => "EXECUTE",
+            Self::Deallocate { .. } => "DEALLOCATE",
+            Self::Declare { .. } => "DECLARE",
+            Self::Fetch { .. } => "FETCH",
+            Self::Close { .. } => "CLOSE",
+            Self::DiscardAll => "DISCARD ALL",
+            Self::Other => "OTHER",
+        }
+    }
+}
+
+/// What a statement changes for the statements after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The catalogue may change.
+    pub ddl: bool,
+    /// What unqualified names mean may change.
+    pub search_path: bool,
+    /// A SET of one name, in lower case, to these values; no value for RESET and SET TO DEFAULT.
+    pub set: Option<(String, Option<String>)>,
+}
+
+/// What a statement does with a protected column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Use {
+    /// Its values come out.
+    Read,
+    /// Its values are stored or changed.
+    Write,
+    /// Its values are compared, grouped, counted or joined.
+    Search,
+}
+
+/// A statement whose protected values become cells.
+#[derive(Clone, Debug)]
+pub struct Rewritten {
+    /// The text to send.
+    pub template: Template,
+    /// Where cells go.
+    pub slots: Vec<Slot>,
+    /// What `$1`, `$2`, … are at the processor.
+    pub parameters: Vec<ServerParameter>,
+    /// What the client's `$1`, `$2`, … become, up to the highest number that the statement names.
+    pub client_parameters: Vec<ClientParameter>,
+    /// The row that comes back, every column of it; empty where no rows come.
+    pub columns: Vec<ResultColumn>,
+    /// Each pair once.
+    pub uses: Vec<(ColumnId, Use)>,
+    /// The tables with protected columns that it touches, each once.
+    pub tables: Vec<TableId>,
+}
+
+/// A place for one cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Where the value comes from.
+    pub source: SlotSource,
+    /// Which column's cell to make. Its type is the one to read the value with: that of the column where the value is
+    /// stored; without the length limit where it is compared; that of the cast where the statement has a cast.
+    pub column: Protected,
+    /// What the cell is for.
+    pub purpose: Purpose,
+}
+
+/// What a cell is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be stored in the column.
+    Store,
+    /// To be compared with the column, or to stand beside its values in a result. A value that the column's type would
+    /// have to round must be refused, not rounded.
+    Compare,
+}
+
+/// Where a cell's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotSource {
+    /// A literal of the statement.
+    Literal {
+        /// As PostgreSQL's input function would read it; `None` for NULL.
+        text: Option<String>,
+        /// Whether it stands in an explicit cast that shortens over-long texts without an error.
+        explicit_cast: bool,
+    },
+    /// The client's parameter, from 1.
+    Param(u32),
+    /// The client's parameter, from 1, in an explicit cast that shortens over-long texts without an error.
+    CastParam {
+        /// From 1.
+        number: u32,
+    },
+}
+
+/// One parameter of the text that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerParameter {
+    /// The client's parameter with this number, from 1, as it is.
+    Client(u32),
+    /// The cell of the slot with this index, of type `bytea`.
+    Slot(usize),
+}
+
+/// One parameter of the client's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientParameter {
+    /// Goes as it is, as the server parameter with this index, from 0.
+    Plain(usize),
+    /// Becomes cells; to the client it has this column's logical type.
+    Protected(Protected),
+    /// The statement does not name it.
+    Unused,
+}
+
+/// One column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResultColumn {
+    /// As it comes.
+    Plain,
+    /// Cells of this column.
+    Protected(Protected),
+}
+
+impl ResultColumn {
+    /// The column whose cells it holds.
+    pub fn protected(&self) -> Option<&Protected> {
+        match self {
+            Self::Plain => None,
+            Self::Protected(protected) => Some(protected),
+        }
+    }
+}
+
+/// How COPY writes rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// `text`
+    Text,
+    /// `csv`
+    Csv,
+    /// `binary`
+    Binary,
+}
+
+/// A COPY of a table with protected columns.
+#[derive(Clone, Debug)]
+pub struct CopyPlan {
+    /// The table.
+    pub table: TableId,
+    /// One for each field, in field order; `None` for a plain one.
+    pub columns: Vec<Option<Protected>>,
+    /// The format.
+    pub format: CopyFormat,
+    /// Between fields, one byte.
+    pub delimiter: u8,
+    /// What stands for NULL.
+    pub null: String,
+    /// Whether the first line holds names.
+    pub header: bool,
+    /// csv only.
+    pub quote: u8,
+    /// csv only.
+    pub escape: u8,
+    /// Each pair once.
+    pub uses: Vec<(ColumnId, Use)>,
+    /// The statement to send.
+    pub text: String,
+}

@@ -1,0 +1,112 @@
+//! Type names of the parser to logical types.
+
+use drieslot_schema::LogicalType;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, TypeName, a_const::Val};
+
+/// The string of a `String` node.
+pub(crate) fn string(node: &Node) -> Option<&str> {
+    match &node.node {
+        Some(NodeEnum::String(string)) => Some(&string.sval),
+        Some(_) | None => None,
+    }
+}
+
+pub(crate) fn strings(nodes: &[Node]) -> Vec<&str> {
+    nodes.iter().filter_map(string).collect()
+}
+
+/// Whether a list of names is this one name of `pg_catalog`.
+pub(crate) fn is_builtin(names: &[Node], name: &str) -> bool {
+    matches!(strings(names).as_slice(), [one] | ["pg_catalog", one] if *one == name)
+}
+
+/// The logical type of a type name; `None` where there is none.
+pub(crate) fn logical(ty: &TypeName) -> Option<LogicalType> {
+    if ty.setof || ty.pct_type || !ty.array_bounds.is_empty() {
+        return None;
+    }
+    let names = strings(&ty.names);
+    let name = match names.as_slice() {
+        [name] | ["pg_catalog", name] => *name,
+        _ => return None,
+    };
+    let modifiers: Option<Vec<u32>> = ty.typmods.iter().map(modifier).collect();
+    let plain = match name {
+        "bool" => "boolean",
+        "int2" => "smallint",
+        "int4" => "integer",
+        "int8" => "bigint",
+        "varchar" => "varchar",
+        "numeric" | "text" | "date" | "timestamp" | "timestamptz" | "uuid" => name,
+        _ => return None,
+    };
+    let modifiers = modifiers?;
+    let text = if modifiers.is_empty() {
+        plain.to_owned()
+    } else {
+        let list: Vec<_> = modifiers.iter().map(ToString::to_string).collect();
+        format!("{plain}({})", list.join(","))
+    };
+    text.parse().ok()
+}
+
+/// Whether it is `character` without a length, the type of `N'…'`.
+pub(crate) fn is_character(ty: &TypeName) -> bool {
+    let bare = ty.typmods.is_empty() && ty.array_bounds.is_empty() && !ty.setof && !ty.pct_type;
+    bare && is_builtin(&ty.names, "bpchar")
+}
+
+fn modifier(node: &Node) -> Option<u32> {
+    let Some(NodeEnum::AConst(constant)) = &node.node else { return None };
+    match &constant.val {
+        Some(Val::Ival(integer)) => u32::try_from(integer.ival).ok(),
+        Some(Val::Fval(_) | Val::Boolval(_) | Val::Sval(_) | Val::Bsval(_)) | None => None,
+    }
+}
+
+/// The type's name as a reader would write it.
+pub(crate) fn spelled(ty: &TypeName) -> String {
+    if let Some(logical) = logical(ty) {
+        return logical.to_string();
+    }
+    let mut name = strings(&ty.names).last().copied().unwrap_or("?").to_owned();
+    if !ty.array_bounds.is_empty() {
+        name.push_str("[]");
+    }
+    name
+}
+
+/// Types whose values differ only in a length limit.
+pub(crate) fn is_text(ty: LogicalType) -> bool {
+    matches!(ty, LogicalType::Text | LogicalType::Varchar(_))
+}
+
+/// The type without its modifier, as PostgreSQL gives to values that stand beside others.
+pub(crate) fn loosened(ty: LogicalType) -> LogicalType {
+    match ty {
+        LogicalType::Varchar(_) => LogicalType::Varchar(None),
+        LogicalType::Numeric(_) => LogicalType::Numeric(None),
+        LogicalType::Bool
+        | LogicalType::Int2
+        | LogicalType::Int4
+        | LogicalType::Int8
+        | LogicalType::Text
+        | LogicalType::Date
+        | LogicalType::Timestamp
+        | LogicalType::Timestamptz
+        | LogicalType::Uuid => ty,
+    }
+}
+
+/// The type of a column that holds values of both; `None` where PostgreSQL or we have none.
+pub(crate) fn common(a: LogicalType, b: LogicalType) -> Option<LogicalType> {
+    if a == b {
+        return Some(a);
+    }
+    if is_text(a) && is_text(b) {
+        let both = matches!((a, b), (LogicalType::Varchar(_), LogicalType::Varchar(_)));
+        return Some(if both { LogicalType::Varchar(None) } else { LogicalType::Text });
+    }
+    (loosened(a) == loosened(b)).then(|| loosened(a))
+}
