@@ -1,0 +1,176 @@
+//! The gateway's one configuration file. It names files, never secret values.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use drieslot_custodian::client::KeyringConfig;
+use drieslot_register::follow::FollowConfig;
+use serde::Deserialize;
+
+use crate::GatewayError;
+use crate::scram::Verifier;
+
+/// Everything that a gateway needs to know. Relative paths are relative to the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where applications connect.
+    pub listen: SocketAddr,
+    /// The certificate chain shown to applications, PEM.
+    pub tls_certificate: PathBuf,
+    /// Its private key, PEM, mode 0600.
+    pub tls_key: PathBuf,
+    /// Refuse applications that do not use TLS. Only for a loopback trial may this be false.
+    #[serde(default = "yes")]
+    pub require_tls: bool,
+    /// A TOML file of principals: `name = "SCRAM-SHA-256$…"`, one a line.
+    pub principals: PathBuf,
+    /// Most sessions at once.
+    #[serde(default = "default_max_sessions")]
+    pub max_sessions: usize,
+    /// Longest statement, in bytes; longer ones are refused unread.
+    #[serde(default = "default_max_statement_bytes")]
+    pub max_statement_bytes: usize,
+    /// The processor's PostgreSQL.
+    pub backend: Backend,
+    /// This gateway's journal.
+    pub journal: JournalConfig,
+    /// Folder with this gateway's TLS identity towards custodians and register.
+    pub identity: PathBuf,
+    /// The register to follow.
+    pub register: FollowConfig,
+    /// The custodians to ask.
+    pub keys: KeyringConfig,
+}
+
+/// The processor's PostgreSQL.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// `host:port`, tried in order.
+    pub hosts: Vec<String>,
+    /// Role to sign in as.
+    pub user: String,
+    /// File with that role's password on its first line, mode 0600.
+    pub password_file: PathBuf,
+    /// `verify-full` (default) or `disable`.
+    #[serde(default)]
+    pub tls: BackendTls,
+    /// Certificate that the processor's chain must end in, PEM; needed for `verify-full`.
+    pub root_certificate: Option<PathBuf>,
+    /// Seconds to wait for a connection.
+    #[serde(default = "default_connect_timeout_s")]
+    pub connect_timeout_s: u64,
+}
+
+/// TLS towards the processor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackendTls {
+    /// Chain and host name are checked.
+    #[default]
+    VerifyFull,
+    /// No TLS: only where the processor is this very machine.
+    Disable,
+}
+
+/// Where and how the journal is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalConfig {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its origin line, such as `agency.example/gateway-1`.
+    pub origin: String,
+    /// The Ed25519 key that signs its checkpoints, mode 0600.
+    pub key: PathBuf,
+    /// `fsync` (default) or `os`.
+    #[serde(default)]
+    pub durability: Durability,
+}
+
+/// When an entry counts as durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// After fsync.
+    #[default]
+    Fsync,
+    /// After the operating system has it: survives kill -9, not a power cut.
+    Os,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_max_sessions() -> usize {
+    1_000
+}
+
+fn default_max_statement_bytes() -> usize {
+    64 << 20
+}
+
+fn default_connect_timeout_s() -> u64 {
+    10
+}
+
+impl Config {
+    /// Reads a file and makes its paths absolute.
+    pub fn load(path: &Path) -> Result<Self, GatewayError> {
+        let text = read(path)?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| GatewayError::Config(format!("{}: {error}", path.display())))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        let paths = [
+            &mut config.tls_certificate,
+            &mut config.tls_key,
+            &mut config.principals,
+            &mut config.backend.password_file,
+            &mut config.journal.folder,
+            &mut config.journal.key,
+            &mut config.identity,
+        ];
+        for path in paths.into_iter().chain(config.backend.root_certificate.as_mut()) {
+            *path = base.join(&path);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), GatewayError> {
+        let backend = &self.backend;
+        if backend.hosts.is_empty() {
+            return Err(GatewayError::Config("backend.hosts is empty: name at least one host:port".into()));
+        }
+        if backend.tls == BackendTls::VerifyFull && backend.root_certificate.is_none() {
+            let message = "backend.tls is verify-full but backend.root_certificate is not set: name the certificate \
+                           that the processor's chain ends in";
+            return Err(GatewayError::Config(message.into()));
+        }
+        if !self.require_tls && !self.listen.ip().is_loopback() {
+            return Err(GatewayError::Config("require_tls may be false on a loopback address only".into()));
+        }
+        Ok(())
+    }
+
+    /// The principals and their verifiers.
+    pub(crate) fn read_principals(&self) -> Result<BTreeMap<String, Verifier>, GatewayError> {
+        let path = &self.principals;
+        let bad = |why: String| GatewayError::Config(format!("{}: {why}", path.display()));
+        let raw: BTreeMap<String, String> =
+            toml::from_str(&read(path)?).map_err(|error| bad(error.message().into()))?;
+        raw.into_iter()
+            .map(|(name, verifier)| match verifier.parse() {
+                Ok(verifier) => Ok((name, verifier)),
+                Err(error) => Err(bad(format!("principal {name}: {error}"))),
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<String, GatewayError> {
+    std::fs::read_to_string(path).map_err(|error| GatewayError::File(path.to_owned(), error))
+}

@@ -1,0 +1,232 @@
+//! The front door: TLS, start-up packet, SCRAM-SHA-256, and then a session. A failed sign-in ends the connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use drieslot_wire::{self as wire, Startup};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::Shared;
+use crate::refusal::Refusal;
+use crate::scram::{Exchange, MECHANISM, ScramError};
+use crate::session::{Session, Who, required_setting};
+use crate::stream::Peer;
+
+/// A client that has not signed in by then is let go.
+const SIGN_IN_LIMIT: Duration = Duration::from_secs(30);
+/// Start-up settings that are the gateway's own business.
+const OWN_PARAMETERS: [&str; 2] = ["user", "replication"];
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) {
+    let _ = stream.set_nodelay(true);
+    match tokio::time::timeout(SIGN_IN_LIMIT, open(&shared, stream, address)).await {
+        Ok(Ok(Some((who, client, connection)))) => {
+            let cancel = shared.cancels.add(connection.cancel.clone());
+            let mut session = Session::new(Arc::clone(&shared), who, client, connection.peer);
+            session.greet(&connection.parameters, cancel.process(), cancel.secret());
+            session.run().await;
+        }
+        Ok(Ok(None)) | Err(_) => {}
+        Ok(Err(error)) => tracing::debug!(%address, %error, "a connection ended before its session"),
+    }
+}
+
+type Opened = Option<(Who, Peer, crate::backend::Connection)>;
+
+async fn open(shared: &Shared, stream: TcpStream, address: SocketAddr) -> io::Result<Opened> {
+    let Some((mut client, startup)) = negotiate(shared, stream).await? else { return Ok(None) };
+    match sign_in(shared, &mut client, startup, address).await {
+        Ok((who, connection)) => Ok(Some((who, client, connection))),
+        Err(refusal) => {
+            tracing::info!(%address, sqlstate = refusal.sqlstate, why = %refusal.message, "sign-in refused");
+            refusal.put(&mut client.output, "FATAL");
+            client.close().await;
+            Ok(None)
+        }
+    }
+}
+
+type StartupParameters = Vec<(String, String)>;
+
+/// Up to the packet that opens a session; `None` where the connection served another purpose.
+async fn negotiate(shared: &Shared, mut stream: TcpStream) -> io::Result<Option<(Peer, StartupParameters)>> {
+    let mut first = [0_u8; 1];
+    // Direct TLS: a TLS record begins with 0x16, a start-up packet's length with 0.
+    if stream.peek(&mut first).await? == 1 && first == [0x16] {
+        let peer = Peer::tls(shared.acceptor.accept(stream).await?);
+        return encrypted(shared, peer).await;
+    }
+    for _ in 0..3 {
+        match read_packet(&mut stream).await? {
+            Startup::SslRequest => {
+                stream.write_all(b"S").await?;
+                // Bytes sent before the handshake would be read as if they came under TLS (CVE-2021-23214).
+                let peer = Peer::tls(shared.acceptor.accept(stream).await?);
+                return encrypted(shared, peer).await;
+            }
+            Startup::GssEncRequest => stream.write_all(b"N").await?,
+            startup @ (Startup::Cancel { .. } | Startup::Session { .. } | Startup::Unsupported) => {
+                return opened(shared, Peer::tcp(stream), startup, false).await;
+            }
+        }
+    }
+    Ok(None)
+}
+
+async fn encrypted(shared: &Shared, mut peer: Peer) -> io::Result<Option<(Peer, StartupParameters)>> {
+    loop {
+        if let Some(length) = wire::startup_length(&peer.input).map_err(invalid)?
+            && peer.input.len() >= length
+        {
+            let packet = peer.input.split_to(length);
+            let startup = wire::read_startup(&packet).map_err(invalid)?;
+            return opened(shared, peer, startup, true).await;
+        }
+        peer.exchange(true).await?;
+        if peer.ended {
+            return Ok(None);
+        }
+    }
+}
+
+async fn opened(
+    shared: &Shared,
+    mut peer: Peer,
+    startup: Startup,
+    tls: bool,
+) -> io::Result<Option<(Peer, StartupParameters)>> {
+    let refusal = match startup {
+        Startup::Cancel { process, secret } => {
+            cancel(shared, process, &secret).await;
+            return Ok(None);
+        }
+        Startup::Session { parameters, minor: 0 } if tls || !shared.config.require_tls => {
+            return Ok(Some((peer, parameters)));
+        }
+        // A newer minor version is answered with the one spoken here, as PostgreSQL does.
+        Startup::Session { parameters, .. } if tls || !shared.config.require_tls => {
+            wire::put_frame(&mut peer.output, b'v', |out| out.extend_from_slice(&[0, 3, 0, 0, 0, 0, 0, 0]));
+            return Ok(Some((peer, parameters)));
+        }
+        Startup::Session { .. } => Refusal::new("28000", "this gateway demands TLS")
+            .hint("Connect with sslmode=verify-full and the gateway's certificate, or at least sslmode=require."),
+        Startup::SslRequest | Startup::GssEncRequest | Startup::Unsupported => {
+            Refusal::new("08P01", "unsupported frontend protocol").hint("Use a client that speaks protocol 3.0.")
+        }
+    };
+    refusal.put(&mut peer.output, "FATAL");
+    peer.close().await;
+    Ok(None)
+}
+
+fn invalid(error: wire::WireError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+async fn read_packet(stream: &mut TcpStream) -> io::Result<Startup> {
+    let mut packet = vec![0; 4];
+    stream.read_exact(&mut packet).await?;
+    packet.resize(8, 0);
+    let length = wire::startup_length(&packet).map_err(invalid)?.unwrap_or(8);
+    packet.resize(length, 0);
+    if let Some(rest) = packet.get_mut(4..) {
+        stream.read_exact(rest).await?;
+    }
+    wire::read_startup(&packet).map_err(invalid)
+}
+
+async fn cancel(shared: &Shared, process: i32, secret: &[u8]) {
+    // As in PostgreSQL, the requester is told nothing.
+    if let Some(key) = shared.cancels.find(process, secret)
+        && let Err(error) = shared.connector.cancel(&key).await
+    {
+        tracing::warn!(%error, "a cancel request did not reach the processor");
+    }
+}
+
+async fn sign_in(
+    shared: &Shared,
+    client: &mut Peer,
+    parameters: StartupParameters,
+    address: SocketAddr,
+) -> Result<(Who, crate::backend::Connection), Refusal> {
+    let get = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+    let user =
+        get("user").ok_or_else(|| Refusal::new("28000", "no PostgreSQL user name specified in startup packet"))?;
+    if get("replication").is_some_and(|value| !matches!(value.as_str(), "false" | "off" | "no" | "0")) {
+        return Err(Refusal::new("0A000", "replication connections are not served by the gateway")
+            .hint("Replicate from the processor's PostgreSQL: it holds ciphertext only."));
+    }
+    authenticate(shared, client, &user).await?;
+    let database = get("database").unwrap_or_else(|| user.clone());
+    let mut settings: Vec<_> =
+        parameters.into_iter().filter(|(name, _)| !OWN_PARAMETERS.contains(&name.as_str())).collect();
+    if !settings.iter().any(|(name, _)| name == "database") {
+        settings.push(("database".to_owned(), database.clone()));
+    }
+    // The gateway reads and writes UTF-8 only; a client that asks for something else is told below.
+    if !settings.iter().any(|(name, _)| name == "client_encoding") {
+        settings.push(("client_encoding".to_owned(), "UTF8".to_owned()));
+    }
+    let connection = shared.connector.connect(&settings).await?;
+    for (name, value) in &connection.parameters {
+        required_setting(name, value)?;
+    }
+    let session = shared.new_session_id()?;
+    Ok((Who { session, principal: user, database, client: address.to_string() }, connection))
+}
+
+async fn authenticate(shared: &Shared, client: &mut Peer, user: &str) -> Result<(), Refusal> {
+    let gone = |error: io::Error| Refusal::protocol(error);
+    let protocol = |why: &str| Refusal::new("08P01", why.to_owned());
+    let wrong = || Refusal::new("28P01", format!("password authentication failed for user \"{user}\""));
+    wire::authentication_sasl(&mut client.output, &[MECHANISM]);
+    client.flush().await.map_err(gone)?;
+    let first = sasl_message(client).await?;
+    let mut cursor = wire::Cursor::new(&first);
+    let mechanism = cursor.cstr().map_err(Refusal::protocol)?;
+    if mechanism != MECHANISM {
+        return Err(protocol("client selected an invalid SASL authentication mechanism"));
+    }
+    let data = cursor.value().map_err(Refusal::protocol)?.unwrap_or_default();
+    let scram = |error: ScramError| match error {
+        ScramError::Protocol(why) => protocol(why),
+        ScramError::WrongPassword => wrong(),
+    };
+    let text = std::str::from_utf8(data).map_err(|_| protocol("malformed SCRAM message"))?;
+    let exchange = Exchange::begin(user, shared.principals.get(user), &shared.decoy_seed, text).map_err(scram)?;
+    wire::authentication_sasl_continue(&mut client.output, exchange.server_first().as_bytes());
+    client.flush().await.map_err(gone)?;
+    let last = sasl_message(client).await?;
+    let text = std::str::from_utf8(&last).map_err(|_| protocol("malformed SCRAM message"))?;
+    let proof = exchange.finish(text).map_err(scram)?;
+    wire::authentication_sasl_final(&mut client.output, proof.as_bytes());
+    Ok(())
+}
+
+async fn sasl_message(client: &mut Peer) -> Result<bytes::Bytes, Refusal> {
+    match client.message().await.map_err(Refusal::protocol)? {
+        (b'p', body) => Ok(body),
+        (other, _) => Err(Refusal::protocol(format_args!("expected SASL response, got {:?}", char::from(other)))),
+    }
+}
+
+impl Session {
+    /// Tells the client that it is in.
+    pub(crate) fn greet(&mut self, parameters: &[(String, String)], process: i32, secret: &[u8]) {
+        let mut out = BytesMut::new();
+        wire::authentication_ok(&mut out);
+        for (name, value) in parameters {
+            self.note_parameter(name, value);
+            wire::parameter_status(&mut out, name, value);
+        }
+        wire::backend_key_data(&mut out, process, secret);
+        wire::ready_for_query(&mut out, b'I');
+        self.tell(&out);
+    }
+}

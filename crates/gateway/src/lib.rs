@@ -1,0 +1,182 @@
+//! The gateway: applications speak PostgreSQL to it, the processor sees ciphertext only.
+//!
+//! Joins `sql` (what a statement may do), `seal` (cells), `custodian` (keys), `register` (mandates) and `journal`
+//! (the trace). It decides nothing that those do not decide, and releases nothing before its entry is durable.
+
+mod backend;
+mod cancels;
+mod catalogs;
+mod config;
+mod front;
+mod refusal;
+mod scram;
+mod session;
+mod stream;
+mod tls;
+mod trace;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use drieslot_custodian::client::Keyring;
+use drieslot_journal::{IdentityKey, Journal};
+use drieslot_link::TlsIdentity;
+use drieslot_register::follow::Follower;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+pub use drieslot_custodian::Clock;
+
+pub use config::{Backend, BackendTls, Config, Durability, JournalConfig};
+pub use scram::{Verifier, VerifierError};
+
+use backend::Connector;
+use cancels::Cancels;
+use catalogs::{Catalogs, Plans};
+use refusal::Refusal;
+use trace::Trace;
+
+/// Why a gateway does not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The configuration is at fault.
+    #[error("configuration: {0}")]
+    Config(String),
+    /// A file cannot be read.
+    #[error("{0}: {1}")]
+    File(PathBuf, #[source] std::io::Error),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}: {1}; stop what uses it, or set another `listen`")]
+    Listen(std::net::SocketAddr, #[source] std::io::Error),
+    /// The journal cannot be used.
+    #[error("journal: {0}")]
+    Journal(#[from] drieslot_journal::JournalError),
+    /// TLS identity.
+    #[error("identity: {0}")]
+    Identity(#[from] drieslot_link::LinkError),
+    /// The register cannot be followed.
+    #[error("register: {0}")]
+    Register(String),
+}
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    config: Config,
+    clock: Clock,
+    follower: Arc<Follower>,
+    keyring: Arc<Keyring>,
+    trace: Trace,
+    catalogs: Catalogs,
+    plans: Plans,
+    cancels: Cancels,
+    connector: Connector,
+    acceptor: TlsAcceptor,
+    principals: BTreeMap<String, Verifier>,
+    /// Makes the decoy verifiers of unknown users.
+    decoy_seed: [u8; 32],
+}
+
+impl Shared {
+    pub(crate) fn new_session_id(&self) -> Result<String, Refusal> {
+        let mut random = [0; 8];
+        rand::fill(&mut random).map_err(|_| Refusal::internal("no randomness from the operating system"))?;
+        Ok(format!("{:016x}", u64::from_be_bytes(random)))
+    }
+}
+
+/// Serves until `stop` completes; then no session is accepted any more, those under way are ended, and the journal
+/// is closed.
+pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -> Result<(), GatewayError> {
+    let acceptor = tls::acceptor(&config)?;
+    let connector = connector(&config)?;
+    let principals = config.read_principals()?;
+    let listener =
+        TcpListener::bind(config.listen).await.map_err(|error| GatewayError::Listen(config.listen, error))?;
+    let trace = Trace::new(open_journal(&config)?, Arc::clone(&clock));
+    let identity = Arc::new(TlsIdentity::load(&config.identity)?);
+    let follower = Follower::start(config.register.clone(), Arc::clone(&identity))
+        .map_err(|error| GatewayError::Register(error.to_string()))?;
+    follower.ready().await.map_err(|error| GatewayError::Register(error.to_string()))?;
+    let keyring = Keyring::new(config.keys.clone(), identity, Arc::clone(&follower), Arc::clone(&clock))
+        .map_err(|error| GatewayError::Config(error.to_string()))?;
+    let mut decoy_seed = [0; 32];
+    rand::fill(&mut decoy_seed).map_err(|_| GatewayError::Config("no randomness from the operating system".into()))?;
+    let sessions = Arc::new(Semaphore::new(config.max_sessions));
+    let shared = Arc::new(Shared {
+        config,
+        clock,
+        follower,
+        keyring,
+        trace: trace.clone(),
+        catalogs: Catalogs::default(),
+        plans: Plans::default(),
+        cancels: Cancels::default(),
+        connector,
+        acceptor,
+        principals,
+        decoy_seed,
+    });
+    tracing::info!(listen = %shared.config.listen, "gateway is ready");
+    let mut tasks = tokio::task::JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => accept(&mut tasks, &shared, &sessions, accepted).await,
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+    tasks.shutdown().await;
+    trace.close();
+    Ok(())
+}
+
+async fn accept(
+    tasks: &mut tokio::task::JoinSet<()>,
+    shared: &Arc<Shared>,
+    sessions: &Arc<Semaphore>,
+    accepted: std::io::Result<(tokio::net::TcpStream, std::net::SocketAddr)>,
+) {
+    match accepted {
+        Ok((stream, address)) => {
+            let Ok(place) = Arc::clone(sessions).try_acquire_owned() else {
+                tracing::warn!(%address, "refused: max_sessions reached");
+                return;
+            };
+            let shared = Arc::clone(shared);
+            tasks.spawn(async move {
+                front::serve(shared, stream, address).await;
+                drop(place);
+            });
+        }
+        Err(error) => {
+            // Out of file descriptors, most likely: accepting again at once would only spin.
+            tracing::error!(%error, "accepting a connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn connector(config: &Config) -> Result<Connector, GatewayError> {
+    let text = Zeroizing::new(config::read(&config.backend.password_file)?);
+    let password = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
+    Ok(Connector::new(config.backend.clone(), tls::connector(config)?, password))
+}
+
+fn open_journal(config: &Config) -> Result<Journal, GatewayError> {
+    let mut settings =
+        drieslot_journal::JournalConfig::new(&config.journal.origin, IdentityKey::load(&config.journal.key)?);
+    settings.durability = match config.journal.durability {
+        Durability::Fsync => drieslot_journal::Durability::Fsync,
+        Durability::Os => drieslot_journal::Durability::Os,
+    };
+    let (journal, recovered) = Journal::open(&config.journal.folder, settings)?;
+    tracing::info!(?recovered, "journal is open");
+    Ok(journal)
+}

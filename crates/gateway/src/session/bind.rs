@@ -1,0 +1,152 @@
+//! Parameters on the way to the processor: what the client binds becomes cells, and the other way round what the
+//! processor says of its parameters is told in the client's numbering.
+
+use bytes::{BufMut, BytesMut};
+use drieslot_sql::{self as sql, ClientParameter, Rewritten, ServerParameter, SlotSource};
+use drieslot_wire as wire;
+
+use super::cells::Column;
+use super::{Session, Stall};
+use crate::refusal::Refusal;
+
+const BYTEA_OID: u32 = 17;
+
+impl Session {
+    /// Sends a Bind whose protected values are cells; gives the format that the client wants of each column.
+    pub(super) fn send_bind(
+        &mut self,
+        bind: &wire::Bind<'_>,
+        rewritten: &Rewritten,
+        oids: &[u32],
+    ) -> Result<Vec<i16>, Stall> {
+        let wanted = rewritten.client_parameters.len().max(oids.len());
+        if bind.values.len() != wanted {
+            let message = format!(
+                "bind message supplies {} parameters, but prepared statement \"{}\" requires {}",
+                bind.values.len(),
+                bind.statement,
+                wanted
+            );
+            return Err(Refusal::new("08P01", message).into());
+        }
+        let columns = self.slot_columns(rewritten)?;
+        self.cells.columns(rewritten.columns.iter().map(sql::ResultColumn::protected))?;
+        let wanted: Vec<i16> =
+            (0..rewritten.columns.len()).map(|index| wire::format_at(&bind.result_formats, index)).collect();
+        if bind.result_formats.len() > 1 && bind.result_formats.len() != wanted.len() {
+            let message = format!(
+                "bind message has {} result formats but query has {} columns",
+                bind.result_formats.len(),
+                wanted.len()
+            );
+            return Err(Refusal::new("08P01", message).into());
+        }
+        let mut formats = Vec::with_capacity(rewritten.parameters.len());
+        let mut values = BytesMut::new();
+        let mut cell = Vec::new();
+        for parameter in &rewritten.parameters {
+            cell.clear();
+            let (format, value) = match parameter {
+                ServerParameter::Client(number) => client_value(bind, *number)?,
+                ServerParameter::Slot(index) => {
+                    let present = self.seal_slot(bind, rewritten, *index, &columns, oids, &mut cell)?;
+                    (1, present.then_some(cell.as_slice()))
+                }
+            };
+            formats.push(format);
+            put_value(&mut values, value);
+        }
+        let asked: Vec<i16> = rewritten
+            .columns
+            .iter()
+            .zip(&wanted)
+            .map(|(column, format)| if column.protected().is_some() { 1 } else { *format })
+            .collect();
+        let asked = if rewritten.columns.is_empty() { &bind.result_formats } else { &asked };
+        let names = (bind.portal, bind.statement);
+        let count = formats.len();
+        wire::put_bind(&mut self.server.output, names, &formats, count, |out| out.extend_from_slice(&values), asked);
+        Ok(wanted)
+    }
+
+    /// One slot's cell; `false` for NULL.
+    fn seal_slot(
+        &mut self,
+        bind: &wire::Bind<'_>,
+        rewritten: &Rewritten,
+        index: usize,
+        columns: &[Option<Column>],
+        oids: &[u32],
+        cell: &mut Vec<u8>,
+    ) -> Result<bool, Refusal> {
+        let lost = || Refusal::internal("a parameter without its column");
+        let slot = rewritten.slots.get(index).ok_or_else(lost)?;
+        let column = columns.get(index).and_then(Option::as_ref).ok_or_else(lost)?;
+        let (number, explicit_cast) = match &slot.source {
+            SlotSource::Literal { text: None, .. } => return Ok(false),
+            SlotSource::Literal { text: Some(text), explicit_cast } => {
+                if !explicit_cast {
+                    self.cells.check_purpose(column, slot.purpose, text.as_bytes())?;
+                }
+                self.cells.seal_text(column, text.as_bytes(), *explicit_cast, cell)?;
+                return Ok(true);
+            }
+            SlotSource::Param(number) => (*number, false),
+            SlotSource::CastParam { number, .. } => (*number, true),
+        };
+        let (format, value) = client_value(bind, number)?;
+        let Some(bytes) = value else { return Ok(false) };
+        if format == 1 {
+            let oid = oids.get(number.saturating_sub(1) as usize).copied().unwrap_or(0);
+            if !explicit_cast {
+                self.cells.check_binary_purpose(column, slot.purpose, oid, bytes)?;
+            }
+            self.cells.seal_binary(column, oid, bytes, cell)?;
+        } else {
+            if !explicit_cast {
+                self.cells.check_purpose(column, slot.purpose, bytes)?;
+            }
+            self.cells.seal_text(column, bytes, explicit_cast, cell)?;
+        }
+        Ok(true)
+    }
+}
+
+pub(super) fn server_oids(rewritten: &Rewritten, declared: &[u32]) -> Vec<u32> {
+    let of = |parameter: &ServerParameter| match parameter {
+        ServerParameter::Slot(_) => BYTEA_OID,
+        ServerParameter::Client(number) => declared.get(number.saturating_sub(1) as usize).copied().unwrap_or(0),
+    };
+    rewritten.parameters.iter().map(of).collect()
+}
+
+/// Format and value of the client's parameter `number`, from 1.
+fn client_value<'a>(bind: &wire::Bind<'a>, number: u32) -> Result<(i16, Option<&'a [u8]>), Refusal> {
+    let index = number.saturating_sub(1) as usize;
+    let value = bind.values.get(index).ok_or_else(|| Refusal::protocol("a parameter is missing"))?;
+    Ok((bind.parameter_format(index), *value))
+}
+
+fn put_value(out: &mut BytesMut, value: Option<&[u8]>) {
+    match value {
+        None => out.put_i32(-1),
+        Some(bytes) => {
+            out.put_i32(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+            out.put_slice(bytes);
+        }
+    }
+}
+
+/// The parameter types that the client is told, in its own numbering.
+pub(super) fn client_oids(rewritten: &Rewritten, server: &[u32], declared: &[u32]) -> Vec<u32> {
+    let of = |(index, parameter): (usize, &ClientParameter)| match parameter {
+        ClientParameter::Plain(at) => server.get(*at).copied().unwrap_or(0),
+        ClientParameter::Protected(protected) => {
+            declared.get(index).copied().filter(|oid| *oid != 0).unwrap_or(protected.ty.oid())
+        }
+        ClientParameter::Unused => declared.get(index).copied().unwrap_or(0),
+    };
+    let named = rewritten.client_parameters.iter().enumerate().map(of);
+    // Types that the client declared for parameters that the statement does not name.
+    named.chain(declared.iter().skip(rewritten.client_parameters.len()).copied()).collect()
+}

@@ -1,0 +1,282 @@
+//! Values to cells and back, with the session's settings.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use drieslot_schema::{ColumnId, Domain, LogicalType, Protected};
+use drieslot_seal::values::{self, Settings, ValueError};
+use drieslot_seal::{CellKey, ColumnCipher, Nonces};
+use drieslot_sql::Purpose;
+use zeroize::Zeroize;
+
+use super::Stall;
+use crate::Shared;
+use crate::refusal::Refusal;
+
+/// A column's cipher, and what a client sees of it.
+#[derive(Clone)]
+pub(super) struct Column {
+    pub(super) protected: Protected,
+    pub(super) cipher: Arc<ColumnCipher>,
+}
+
+/// Seals and opens for one session. Ciphers live as long as the lease of their key.
+pub(super) struct Cells {
+    shared: Arc<Shared>,
+    columns: HashMap<ColumnId, (Arc<CellKey>, Arc<ColumnCipher>)>,
+    nonces: Nonces,
+    /// Session settings that values depend on; `None` while the session's TimeZone is not understood.
+    pub(super) settings: Option<Settings>,
+    /// Whether DateStyle is ISO.
+    pub(super) iso_dates: bool,
+    plain: Vec<u8>,
+}
+
+impl Drop for Cells {
+    fn drop(&mut self) {
+        self.plain.zeroize();
+    }
+}
+
+impl Cells {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            columns: HashMap::new(),
+            nonces: Nonces::new(),
+            settings: None,
+            iso_dates: false,
+            plain: Vec::new(),
+        }
+    }
+
+    /// The column's cipher under a key whose lease holds now; a stall where the key must be fetched first.
+    pub(super) fn column(&mut self, protected: &Protected) -> Result<Column, Stall> {
+        let epoch = self.shared.follower.state().current_epoch(&protected.domain);
+        let Some(key) = self.shared.keyring.cached(&protected.domain, epoch) else {
+            self.columns.remove(&protected.id);
+            return Err(Stall::Keys(vec![(protected.domain.clone(), epoch)]));
+        };
+        if let Some((known, cipher)) = self.columns.get(&protected.id)
+            && Arc::ptr_eq(known, &key)
+        {
+            return Ok(Column { protected: protected.clone(), cipher: Arc::clone(cipher) });
+        }
+        let cipher = ColumnCipher::new(Arc::clone(&key), protected)
+            .map_err(|error| Refusal::internal(format!("column {}: {error}", protected.id)))?;
+        let cipher = Arc::new(cipher);
+        self.columns.insert(protected.id.clone(), (key, Arc::clone(&cipher)));
+        Ok(Column { protected: protected.clone(), cipher })
+    }
+
+    /// Several at once: all missing keys are asked for together.
+    pub(super) fn columns<'p>(
+        &mut self,
+        wanted: impl Iterator<Item = Option<&'p Protected>>,
+    ) -> Result<Vec<Option<Column>>, Stall> {
+        let mut found = Vec::new();
+        let mut missing: Vec<(Domain, u16)> = Vec::new();
+        for protected in wanted {
+            match protected.map(|protected| self.column(protected)).transpose() {
+                Ok(column) => found.push(column),
+                Err(Stall::Keys(keys)) => missing.extend(keys),
+                Err(other) => return Err(other),
+            }
+        }
+        missing.sort();
+        missing.dedup();
+        if missing.is_empty() { Ok(found) } else { Err(Stall::Keys(missing)) }
+    }
+
+    fn settings_for(&self, ty: LogicalType) -> Result<&Settings, Refusal> {
+        let dated = matches!(ty, LogicalType::Date | LogicalType::Timestamp | LogicalType::Timestamptz);
+        if dated && !self.iso_dates {
+            return Err(Refusal::new("0A000", "protected dates are read and written in ISO style only")
+                .hint("SET datestyle = ISO, or use the binary format."));
+        }
+        self.settings.as_ref().ok_or_else(|| {
+            Refusal::new("0A000", "the session's TimeZone is not known to the gateway")
+                .hint("SET TimeZone to a name of the IANA time zone database, such as 'Europe/Brussels'.")
+        })
+    }
+
+    /// A number that the column would have to round equals none of its values, but its rounded form may: such a
+    /// comparison is refused.
+    pub(super) fn check_purpose(&self, column: &Column, purpose: Purpose, text: &[u8]) -> Result<(), Refusal> {
+        let LogicalType::Numeric(Some((_, scale))) = column.protected.ty else { return Ok(()) };
+        if purpose == Purpose::Store || !rounds(text, usize::from(scale)) {
+            return Ok(());
+        }
+        Err(Refusal::new("0A000", "a number with more decimals than the protected column cannot be compared with it")
+            .detail(format!("Column {} has {scale} decimals.", column.protected.id))
+            .hint("Round the value before comparing."))
+    }
+
+    /// The same for a value in binary form.
+    pub(super) fn check_binary_purpose(
+        &self,
+        column: &Column,
+        purpose: Purpose,
+        oid: u32,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
+        let numeric = LogicalType::Numeric(None);
+        if purpose == Purpose::Store || !matches!(column.protected.ty, LogicalType::Numeric(Some(_))) {
+            return Ok(());
+        }
+        let (mut plain, mut text) = (Vec::new(), Vec::new());
+        values::encode_binary(numeric, oid, bytes, &mut plain).map_err(|error| value_error(column, &error))?;
+        let settings = self.settings_for(numeric)?;
+        let decoded = values::decode_text(numeric, &plain, settings, &mut text);
+        plain.zeroize();
+        decoded.map_err(|error| value_error(column, &error))?;
+        let checked = self.check_purpose(column, purpose, &text);
+        text.zeroize();
+        checked
+    }
+
+    /// A value in text form becomes a cell, appended to `out`.
+    pub(super) fn seal_text(
+        &mut self,
+        column: &Column,
+        text: &[u8],
+        explicit_cast: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let text = std::str::from_utf8(text)
+            .map_err(|_| Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\""))?;
+        let ty = column.protected.ty;
+        let mut plain = std::mem::take(&mut self.plain);
+        let encoded = self.settings_for(ty).and_then(|settings| {
+            values::encode_text(ty, text, explicit_cast, settings, &mut plain)
+                .map_err(|error| value_error(column, &error))
+        });
+        self.finish_seal(column, plain, encoded, out)
+    }
+
+    /// A value in binary form of type `oid` becomes a cell, appended to `out`.
+    pub(super) fn seal_binary(
+        &mut self,
+        column: &Column,
+        oid: u32,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let mut plain = std::mem::take(&mut self.plain);
+        let encoded = values::encode_binary(column.protected.ty, oid, bytes, &mut plain)
+            .map_err(|error| value_error(column, &error));
+        self.finish_seal(column, plain, encoded, out)
+    }
+
+    fn finish_seal(
+        &mut self,
+        column: &Column,
+        mut plain: Vec<u8>,
+        encoded: Result<(), Refusal>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let sealed = encoded.and_then(|()| {
+            column.cipher.seal(&plain, &mut self.nonces, out).map_err(|error| {
+                Refusal::new("54000", format!("a value for column {} cannot be sealed: {error}", column.protected.id))
+            })
+        });
+        plain.clear();
+        self.plain = plain;
+        sealed
+    }
+
+    /// A cell becomes a value in `format` (0 text, 1 binary), appended to `out`.
+    pub(super) fn open(&mut self, column: &Column, cell: &[u8], format: i16, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        self.plain.clear();
+        let protected = &column.protected;
+        column.cipher.open(cell, &mut self.plain).map_err(|error| {
+            tracing::error!(column = %protected.id, %error, "a cell does not open");
+            Refusal::new("XX001", format!("a value of column {} was altered or does not belong there", protected.id))
+                .detail(error.to_string())
+                .hint("The processor has changed, moved or replaced it. Tell the key officer and restore the row.")
+        })?;
+        let decoded = if format == 1 {
+            values::decode_binary(protected.ty, &self.plain, out)
+        } else {
+            let settings = self.settings_for(protected.ty)?;
+            values::decode_text(protected.ty, &self.plain, settings, out)
+        };
+        self.plain.clear();
+        decoded.map_err(|error| value_error(column, &error))
+    }
+}
+
+fn value_error(column: &Column, error: &ValueError) -> Refusal {
+    let place = format!("Column {}.", column.protected.id);
+    let detail = error.detail.as_ref().map_or(place.clone(), |detail| format!("{detail} {place}"));
+    let refusal = Refusal::new(error.sqlstate, error.message.clone()).detail(detail);
+    match error.hint {
+        Some(hint) => refusal.hint(hint),
+        None => refusal,
+    }
+}
+
+/// Whether a decimal number has digits other than zero beyond `scale`. An exponent counts as yes.
+fn rounds(text: &[u8], scale: usize) -> bool {
+    let text = text.trim_ascii();
+    if text.iter().any(|byte| matches!(byte, b'e' | b'E')) && text.iter().any(u8::is_ascii_digit) {
+        return true;
+    }
+    let Some(point) = text.iter().position(|byte| *byte == b'.') else { return false };
+    text.iter().skip(point + 1 + scale).any(|byte| *byte != b'0')
+}
+
+/// Reads `bytea` in hex text form (`\x…`), appending to `out`.
+pub(super) fn unhex(text: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let bad = || Refusal::internal("the processor answered a protected column with something that is not a cell");
+    let digits = text.strip_prefix(b"\\x").ok_or_else(bad)?;
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return Err(bad());
+    };
+    out.reserve(pairs.len());
+    for [high, low] in pairs {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        out.push(digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low).ok_or_else(bad)?);
+    }
+    Ok(())
+}
+
+const HEX: [u8; 16] = *b"0123456789abcdef";
+
+/// Writes `bytes` as hex digits, appending to `out`.
+pub(super) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(bytes.len() * 2);
+    for byte in bytes {
+        let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        out.push(digit(byte >> 4));
+        out.push(digit(byte & 15));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_noticed() {
+        for text in ["1.005", "1e2", "-0.001"] {
+            assert!(rounds(text.as_bytes(), 2), "{text}");
+        }
+        for text in ["1", "1.00", "1.10000", "-2.55 ", "NaN", ".5"] {
+            assert!(!rounds(text.as_bytes(), 2), "{text}");
+        }
+    }
+
+    #[test]
+    fn hex_round_trips_and_anything_else_is_refused() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let mut text = b"\\x".to_vec();
+        hex(&bytes, &mut text);
+        let mut back = Vec::new();
+        unhex(&text, &mut back).unwrap();
+        assert_eq!(back, bytes);
+        for text in [&b""[..], b"abc", b"\\x1", b"\\xzz", b"Jan"] {
+            assert!(unhex(text, &mut Vec::new()).is_err());
+        }
+    }
+}

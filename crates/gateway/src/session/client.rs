@@ -1,0 +1,466 @@
+//! What the client asks: planned, permitted, sealed and sent on, or refused.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use drieslot_sql::{self as sql, CopyFormat, Kind, Rewritten, SlotSource, Statement};
+use drieslot_wire::{self as wire, Target};
+
+use super::bind::server_oids;
+use super::cells::{Column, hex};
+use super::copy::{CopyIn, CopyOut, CopyShape};
+use super::expect::{Expect, Portal, Prepared, Run, Undo};
+use super::rows::RowView;
+use super::{Copying, End, Session, Stall};
+use crate::refusal::Refusal;
+
+/// Must fail at the processor, whatever the state: it takes the place of a refused message.
+const REFUSED_SQL: &str = "drieslot refused a statement";
+/// Fails in a failed transaction with PostgreSQL's own error.
+const ABORTED_SQL: &str = "SELECT 1";
+const REFUSED_NAME: &str = "_drieslot_refused";
+/// Bind counts its parameters in 16 bits.
+const MAX_PARAMETERS: usize = 65_535;
+/// Largest message other than a statement.
+const MAX_MESSAGE_BYTES: usize = 256 << 20;
+
+impl Session {
+    /// Handles the next message of the client; `false` when there is none, or it has to wait.
+    pub(super) fn on_client(&mut self) -> Result<bool, End> {
+        if self.loading || self.keys.is_some() {
+            return Ok(false);
+        }
+        if self.skip > 0 {
+            let here = self.skip.min(self.client.input.len());
+            let _ = self.client.input.split_to(here);
+            self.skip -= here;
+            return Ok(here > 0);
+        }
+        let retried = self.stalled.is_some();
+        let Some(message) = self.next_message()? else { return Ok(false) };
+        let tag = message.first().copied().unwrap_or_default();
+        if self.discard && !matches!(tag, b'S' | b'X') {
+            self.keys_failed = None;
+            return Ok(true);
+        }
+        let handled = match self.keys_failed.take() {
+            Some(refusal) => Err(refusal.into()),
+            None => self.handle(tag, &message),
+        };
+        match handled {
+            Ok(()) => Ok(true),
+            Err(Stall::Refused(refusal)) => self.refuse(tag, *refusal).map(|()| true),
+            Err(Stall::Catalog) => {
+                self.stalled = Some(message);
+                Ok(true)
+            }
+            Err(Stall::Keys(wanted)) => {
+                self.stalled = Some(message);
+                let keyring = Arc::clone(&self.shared.keyring);
+                self.keys = Some(Box::pin(async move {
+                    for (domain, epoch) in wanted {
+                        keyring.cell_key(&domain, epoch).await?;
+                    }
+                    Ok(())
+                }));
+                Ok(true)
+            }
+            Err(Stall::CopyStart) => {
+                self.stalled = Some(message);
+                Ok(!retried)
+            }
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Option<Bytes>, End> {
+        if let Some(message) = self.stalled.take() {
+            return Ok(Some(message));
+        }
+        let Some(frame) = wire::split_frame(&self.client.input).map_err(Refusal::protocol)? else {
+            return Ok(None);
+        };
+        let limit = self.shared.config.max_statement_bytes;
+        if matches!(frame.tag, b'Q' | b'P') && frame.size > limit {
+            self.skip = frame.size;
+            if !self.discard {
+                let refusal = Refusal::new("54000", format!("the statement is longer than {limit} bytes"))
+                    .hint("Send data as parameters or with COPY, or raise max_statement_bytes in the gateway's configuration.");
+                self.refuse(frame.tag, refusal)?;
+            }
+            return self.on_client().map(|_| None);
+        }
+        if frame.size > MAX_MESSAGE_BYTES {
+            return Err(Refusal::new("54000", format!("a message is longer than {MAX_MESSAGE_BYTES} bytes")).into());
+        }
+        if self.client.input.len() < frame.size {
+            return Ok(None);
+        }
+        Ok(Some(self.client.input.split_to(frame.size).freeze()))
+    }
+
+    fn handle(&mut self, tag: u8, message: &Bytes) -> Result<(), Stall> {
+        let body = message.get(wire::Frame::HEAD..).unwrap_or_default();
+        match tag {
+            b'Q' => self.on_query(message, body),
+            b'P' => self.on_parse(message, body),
+            b'B' => self.on_bind(message, body),
+            b'D' => self.on_describe(message, body),
+            b'E' => self.on_execute(message, body),
+            b'C' => self.on_close(message, body),
+            b'S' => {
+                self.discard = false;
+                self.batch_open = false;
+                // While it takes COPY data the processor ignores Sync.
+                if matches!(self.copying, Copying::No) {
+                    self.expects.push_back(Expect::Sync);
+                }
+                self.forward(message);
+                Ok(())
+            }
+            b'H' => {
+                self.forward(message);
+                Ok(())
+            }
+            b'd' | b'c' | b'f' => self.on_copy(tag, message, body),
+            b'X' => {
+                self.terminated = true;
+                self.forward(message);
+                Ok(())
+            }
+            b'F' => Err(Refusal::new("0A000", "the function call protocol is not supported")
+                .hint("Call the function with SELECT.")
+                .into()),
+            other => Err(Refusal::protocol(format_args!("unexpected message {:?}", char::from(other))).into()),
+        }
+    }
+
+    fn forward(&mut self, message: &[u8]) {
+        self.server.output.extend_from_slice(message);
+    }
+
+    /// Sends something that fails in place of a refused message; its error will be replaced.
+    fn refuse(&mut self, tag: u8, refusal: Refusal) -> Result<(), End> {
+        let aborted = self.status == b'E' && self.expects.is_empty() && refusal.sqlstate != "42601";
+        let (text, refusal) = if aborted { (ABORTED_SQL, None) } else { (REFUSED_SQL, Some(refusal)) };
+        match tag {
+            b'Q' | b'F' => {
+                wire::query(&mut self.server.output, text);
+                self.expects.push_back(Expect::Query { runs: std::collections::VecDeque::new(), refusal });
+                self.batch_open = false;
+            }
+            b'P' | b'B' | b'D' | b'E' | b'C' => {
+                wire::put_parse(&mut self.server.output, REFUSED_NAME, text, &[]);
+                self.expects.push_back(Expect::Refused(refusal.map(Box::new)));
+                self.batch_open = true;
+                self.discard = true;
+            }
+            b'd' | b'c' => self.fail_copy(refusal),
+            _ => return Err(refusal.unwrap_or_else(|| Refusal::protocol("unexpected message")).into()),
+        }
+        Ok(())
+    }
+
+    fn on_query(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
+        let mut cursor = wire::Cursor::new(body);
+        let text = cursor.cstr().map_err(text_refusal)?;
+        let (planned, _) = self.plan(text)?;
+        for statement in planned.iter() {
+            if !statement.uses().is_empty() {
+                self.permit(statement.uses())?;
+            }
+        }
+        let mut runs = Vec::with_capacity(planned.len());
+        let mut cells = Vec::with_capacity(planned.len());
+        for statement in planned.iter() {
+            self.check_names(statement)?;
+            runs.push(self.prepare_run(statement, None)?);
+            cells.push(self.literal_cells(statement)?);
+        }
+        // Entries are written only once nothing else can stall or refuse the message.
+        for (statement, run) in planned.iter().zip(&mut runs) {
+            run.look = self.look(statement)?;
+        }
+        if planned.iter().all(|statement| matches!(statement.kind, Kind::Pass(_))) {
+            self.forward(message);
+        } else {
+            let parts: Vec<_> =
+                planned.iter().zip(&cells).map(|(statement, cells)| inline(text, statement, cells)).collect();
+            // A line comment at the end of a part must not swallow the separator.
+            wire::query(&mut self.server.output, &parts.join("\n;\n"));
+        }
+        if runs.is_empty() {
+            runs.push(Run::plain(None));
+        }
+        self.expects.push_back(Expect::Query { runs: runs.into(), refusal: None });
+        self.batch_open = false;
+        Ok(())
+    }
+
+    /// SQL and protocol share the names of prepared statements.
+    fn check_names(&self, statement: &Statement) -> Result<(), Refusal> {
+        if let sql::Command::Prepare { name } = &statement.command
+            && self.statements.contains_key(name)
+        {
+            return Err(Refusal::new("42P05", format!("prepared statement \"{name}\" already exists")));
+        }
+        Ok(())
+    }
+
+    /// How a statement's rows and COPY data will be treated. `formats` are those of a portal; a simple query has text.
+    fn prepare_run(&mut self, statement: &Arc<Statement>, formats: Option<&[i16]>) -> Result<Run, Stall> {
+        let mut run = Run::plain(Some(Arc::clone(statement)));
+        match &statement.kind {
+            Kind::Pass(_) => {}
+            Kind::Rewritten(rewritten) => {
+                if rewritten.columns.iter().any(|column| column.protected().is_some()) {
+                    let columns = self.cells.columns(rewritten.columns.iter().map(sql::ResultColumn::protected))?;
+                    let text = vec![0; columns.len()];
+                    let formats_each = formats.map_or(text, <[i16]>::to_vec);
+                    run.rows = Some(RowView { columns, formats: formats_each, binary_cells: formats.is_some() });
+                }
+            }
+            Kind::CopyIn(plan) => {
+                let columns = self.copy_columns(plan)?;
+                run.copy_in = Some(Box::new(CopyIn::new(CopyShape::new(plan, columns))));
+            }
+            Kind::CopyOut(plan) => {
+                let columns = self.copy_columns(plan)?;
+                run.copy_out = Some(Box::new(CopyOut::new(CopyShape::new(plan, columns))));
+            }
+        }
+        Ok(run)
+    }
+
+    fn copy_columns(&mut self, plan: &sql::CopyPlan) -> Result<Vec<Option<Column>>, Stall> {
+        if plan.format != CopyFormat::Text {
+            return Err(Refusal::new(
+                "0A000",
+                format!("COPY of the protected table {} works in text format only", plan.table),
+            )
+            .hint("Leave out FORMAT csv or binary.")
+            .into());
+        }
+        self.cells.columns(plan.columns.iter().map(Option::as_ref))
+    }
+
+    /// The cells of a statement's literals, for a simple query.
+    fn literal_cells(&mut self, statement: &Statement) -> Result<Vec<Option<Vec<u8>>>, Stall> {
+        let Kind::Rewritten(rewritten) = &statement.kind else { return Ok(Vec::new()) };
+        let columns = self.slot_columns(rewritten)?;
+        rewritten
+            .slots
+            .iter()
+            .zip(&columns)
+            .map(|(slot, column)| match (&slot.source, column) {
+                (SlotSource::Literal { text: None, .. }, _) => Ok(None),
+                (SlotSource::Literal { text: Some(text), explicit_cast }, Some(column)) => {
+                    let mut cell = Vec::new();
+                    if !explicit_cast {
+                        self.cells.check_purpose(column, slot.purpose, text.as_bytes())?;
+                    }
+                    self.cells.seal_text(column, text.as_bytes(), *explicit_cast, &mut cell)?;
+                    Ok(Some(cell))
+                }
+                (SlotSource::Param(number) | SlotSource::CastParam { number, .. }, _) => {
+                    Err(Refusal::new("42P02", format!("there is no parameter ${number}")).into())
+                }
+                (SlotSource::Literal { .. }, None) => Err(Refusal::internal("a literal without its column").into()),
+            })
+            .collect()
+    }
+
+    pub(super) fn slot_columns(&mut self, rewritten: &Rewritten) -> Result<Vec<Option<Column>>, Stall> {
+        self.cells.columns(rewritten.slots.iter().map(|slot| Some(&slot.column)))
+    }
+
+    fn on_parse(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
+        let parse = wire::Parse::read(body).map_err(text_refusal)?;
+        let (planned, classification) = self.plan(parse.text)?;
+        let statement = match &*planned {
+            [] => None,
+            [one] => Some(Arc::clone(one)),
+            [..] => {
+                let message = "cannot insert multiple commands into a prepared statement";
+                return Err(Refusal::new("42601", message).into());
+            }
+        };
+        if let Some(statement) = &statement {
+            self.check_names(statement)?;
+        }
+        match statement.as_deref().map(|statement| &statement.kind) {
+            None | Some(Kind::Pass(_)) => self.forward(message),
+            Some(Kind::Rewritten(rewritten)) => {
+                if rewritten.parameters.len() > MAX_PARAMETERS {
+                    let message =
+                        format!("the statement has more than {MAX_PARAMETERS} protected values and parameters");
+                    return Err(Refusal::new("54000", message).hint("Use several statements, or COPY.").into());
+                }
+                let oids = server_oids(rewritten, &parse.oids);
+                let text = rewritten.template.with_parameters();
+                wire::put_parse(&mut self.server.output, parse.name, &text, &oids);
+            }
+            Some(Kind::CopyIn(plan) | Kind::CopyOut(plan)) => {
+                wire::put_parse(&mut self.server.output, parse.name, &plan.text, &[]);
+            }
+        }
+        let prepared = Arc::new(Prepared { statement, oids: parse.oids, classification });
+        let name = parse.name.to_owned();
+        self.plain_prepared.remove(&name);
+        let previous = self.statements.insert(name.clone(), prepared);
+        self.expects.push_back(Expect::Parse(Undo::Statement(name, previous)));
+        self.batch_open = true;
+        Ok(())
+    }
+
+    fn on_bind(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
+        let bind = wire::Bind::read(body).map_err(text_refusal)?;
+        let prepared = self.statements.get(bind.statement).cloned().ok_or_else(|| no_statement(bind.statement))?;
+        let mut formats = Vec::new();
+        match prepared.statement.as_deref() {
+            Some(Statement { kind: Kind::Rewritten(rewritten), .. }) => {
+                self.still_classified(&prepared)?;
+                if !rewritten.uses.is_empty() {
+                    self.permit(&rewritten.uses)?;
+                }
+                formats = self.send_bind(&bind, rewritten, &prepared.oids)?;
+            }
+            Some(statement @ Statement { kind: Kind::CopyIn(_) | Kind::CopyOut(_), .. }) => {
+                self.still_classified(&prepared)?;
+                self.permit(statement.uses())?;
+                self.forward(message);
+            }
+            Some(Statement { kind: Kind::Pass(_), .. }) | None => self.forward(message),
+        }
+        let name = bind.portal.to_owned();
+        self.plain_cursors.remove(&name);
+        let previous = self.portals.insert(name.clone(), Arc::new(Portal { prepared, formats }));
+        self.expects.push_back(Expect::Bind(Undo::Portal(name, previous)));
+        self.batch_open = true;
+        Ok(())
+    }
+
+    fn on_describe(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
+        let describe = wire::Describe::read(body).map_err(text_refusal)?;
+        let expect = match describe.target {
+            Target::Statement => {
+                let prepared = self.statements.get(describe.name).cloned();
+                Expect::DescribeStatement(prepared.ok_or_else(|| no_statement(describe.name))?)
+            }
+            Target::Portal => {
+                let portal = self.portals.get(describe.name).cloned();
+                Expect::DescribePortal(portal.ok_or_else(|| no_portal(describe.name))?)
+            }
+        };
+        self.forward(message);
+        self.expects.push_back(expect);
+        self.batch_open = true;
+        Ok(())
+    }
+
+    fn on_execute(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
+        let execute = wire::Execute::read(body).map_err(text_refusal)?;
+        let portal = self.portals.get(execute.portal).cloned().ok_or_else(|| no_portal(execute.portal))?;
+        let run = match &portal.prepared.statement {
+            None => Run::plain(None),
+            Some(statement) if matches!(statement.kind, Kind::Pass(_)) => Run::plain(Some(Arc::clone(statement))),
+            Some(statement) => {
+                self.still_classified(&portal.prepared)?;
+                let mut run = self.prepare_run(statement, Some(&portal.formats))?;
+                run.look = self.look(statement)?;
+                run
+            }
+        };
+        self.forward(message);
+        self.expects.push_back(Expect::Execute(Box::new(run)));
+        self.batch_open = true;
+        Ok(())
+    }
+
+    fn on_close(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
+        let close = wire::Close::read(body).map_err(text_refusal)?;
+        let name = close.name.to_owned();
+        let undo = match close.target {
+            Target::Statement => match self.statements.remove(close.name) {
+                Some(previous) => Undo::Statement(name, Some(previous)),
+                None => Undo::Nothing,
+            },
+            Target::Portal => match self.portals.remove(close.name) {
+                Some(previous) => Undo::Portal(name, Some(previous)),
+                None => Undo::Nothing,
+            },
+        };
+        self.forward(message);
+        self.expects.push_back(Expect::Close(undo));
+        self.batch_open = true;
+        Ok(())
+    }
+
+    fn on_copy(&mut self, tag: u8, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
+        match (&mut self.copying, tag) {
+            (Copying::No, _) if self.expects.iter().any(awaits_copy) => return Err(Stall::CopyStart),
+            // As PostgreSQL does with COPY messages that nothing asked for.
+            (Copying::No, _) => return Ok(()),
+            (Copying::Seal(copy), b'd') => {
+                copy.data(body, &mut self.cells, &mut self.server.output)?;
+                return Ok(());
+            }
+            (Copying::Seal(copy), b'c') => copy.done(&mut self.cells, &mut self.server.output)?,
+            (Copying::Pass | Copying::Seal(_), _) => {}
+        }
+        self.forward(message);
+        if tag != b'd' {
+            self.copying = Copying::No;
+        }
+        Ok(())
+    }
+
+    /// Ends a COPY FROM STDIN because of what the client sent.
+    fn fail_copy(&mut self, refusal: Option<Refusal>) {
+        self.copying = Copying::No;
+        wire::copy_fail(&mut self.server.output, "refused by the gateway");
+        if let Some(Expect::Query { refusal: slot, .. }) = self.expects.front_mut() {
+            *slot = refusal;
+        } else if let Some(Expect::Execute(run)) = self.expects.front_mut() {
+            run.refusal = refusal;
+        }
+    }
+}
+
+fn awaits_copy(expect: &Expect) -> bool {
+    expect.runs().any(|run| run.statement.as_ref().is_some_and(|s| matches!(s.command, sql::Command::Copy)))
+}
+
+fn text_refusal(error: wire::WireError) -> Refusal {
+    if error == wire::WireError::Utf8 {
+        return Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\"");
+    }
+    Refusal::protocol(error)
+}
+
+fn no_statement(name: &str) -> Refusal {
+    Refusal::new("26000", format!("prepared statement \"{name}\" does not exist"))
+}
+
+fn no_portal(name: &str) -> Refusal {
+    Refusal::new("34000", format!("portal \"{name}\" does not exist"))
+}
+
+/// One statement's text with its literals as cells.
+fn inline(text: &str, statement: &Statement, cells: &[Option<Vec<u8>>]) -> String {
+    match &statement.kind {
+        Kind::Pass(_) => text.get(statement.source.clone()).unwrap_or_default().to_owned(),
+        Kind::Rewritten(rewritten) => rewritten.template.render_inline(&mut |index, out: &mut String| match cells
+            .get(index)
+            .and_then(Option::as_ref)
+        {
+            None => out.push_str("NULL"),
+            Some(cell) => {
+                let mut digits = Vec::new();
+                hex(cell, &mut digits);
+                let _ = write!(out, "'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits));
+            }
+        }),
+        Kind::CopyIn(plan) | Kind::CopyOut(plan) => plan.text.clone(),
+    }
+}

@@ -1,0 +1,123 @@
+//! What the processor still owes an answer to, in the order in which it will answer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use drieslot_sql::Statement;
+
+use super::copy::{CopyIn, CopyOut};
+use super::load::Load;
+use super::rows::RowView;
+use crate::refusal::Refusal;
+
+/// A prepared statement as the gateway knows it. `statement` is `None` for an empty text.
+pub(super) struct Prepared {
+    pub(super) statement: Option<Arc<Statement>>,
+    /// Parameter types that the client declared.
+    pub(super) oids: Vec<u32>,
+    /// The classification that the plan was made under.
+    pub(super) classification: Arc<drieslot_schema::Classification>,
+}
+
+/// A portal as the gateway knows it.
+pub(super) struct Portal {
+    pub(super) prepared: Arc<Prepared>,
+    /// Format of each result column that the client asked for; empty where nothing is rewritten.
+    pub(super) formats: Vec<i16>,
+}
+
+/// A name that a message changed, and what it meant before, so that a failed batch can be undone.
+pub(super) enum Undo {
+    Statement(String, Option<Arc<Prepared>>),
+    Portal(String, Option<Arc<Portal>>),
+    Nothing,
+}
+
+/// One statement under way.
+pub(super) struct Run {
+    /// `None` for an empty query.
+    pub(super) statement: Option<Arc<Statement>>,
+    /// How its rows are opened; `None` where rows pass.
+    pub(super) rows: Option<RowView>,
+    /// How its incoming COPY data is sealed.
+    pub(super) copy_in: Option<Box<CopyIn>>,
+    /// How its outgoing COPY data is opened.
+    pub(super) copy_out: Option<Box<CopyOut>>,
+    /// Whether it has an intent entry, and what was released since.
+    pub(super) look: Option<Look>,
+    /// What to tell the client instead of the processor's error.
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// A traced statement.
+pub(super) struct Look {
+    /// Index of the intent entry.
+    pub(super) intent: u64,
+    /// Rows since the last outcome entry.
+    pub(super) chunk_rows: u64,
+    /// Rows in all.
+    pub(super) total_rows: u64,
+    /// Most rows that the mandate allows for one statement.
+    pub(super) row_limit: Option<u64>,
+}
+
+/// One owed answer.
+pub(super) enum Expect {
+    /// A simple query: its statements in order, then ReadyForQuery.
+    Query {
+        runs: VecDeque<Run>,
+        refusal: Option<Refusal>,
+    },
+    Parse(Undo),
+    Bind(Undo),
+    Close(Undo),
+    DescribeStatement(Arc<Prepared>),
+    DescribePortal(Arc<Portal>),
+    Execute(Box<Run>),
+    Sync,
+    /// A message sent in place of one that was refused; the processor's error is replaced.
+    Refused(Option<Box<Refusal>>),
+    /// The gateway's own look at the catalogue.
+    Load(Box<Load>),
+}
+
+impl Run {
+    pub(super) fn plain(statement: Option<Arc<Statement>>) -> Self {
+        Self { statement, rows: None, copy_in: None, copy_out: None, look: None, refusal: None }
+    }
+}
+
+impl Expect {
+    /// The statement that the processor answers now.
+    pub(super) fn current(&mut self) -> Option<&mut Run> {
+        match self {
+            Self::Query { runs, .. } => runs.front_mut(),
+            Self::Execute(run) => Some(run),
+            Self::Parse(_)
+            | Self::Bind(_)
+            | Self::Close(_)
+            | Self::DescribeStatement(_)
+            | Self::DescribePortal(_)
+            | Self::Sync
+            | Self::Refused(_)
+            | Self::Load(_) => None,
+        }
+    }
+
+    /// Every statement that it stands for.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
+        let (many, one) = match self {
+            Self::Query { runs, .. } => (Some(runs), None),
+            Self::Execute(run) => (None, Some(&**run)),
+            Self::Parse(_)
+            | Self::Bind(_)
+            | Self::Close(_)
+            | Self::DescribeStatement(_)
+            | Self::DescribePortal(_)
+            | Self::Sync
+            | Self::Refused(_)
+            | Self::Load(_) => (None, None),
+        };
+        many.into_iter().flatten().chain(one)
+    }
+}

@@ -1,0 +1,105 @@
+//! The gateway's own look at the processor's catalogue, over the session's own connection, so that it sees what
+//! the session's open transaction sees.
+
+use bytes::BytesMut;
+use drieslot_sql::{CATALOG_SQL, SYSTEM_CATALOG_SQL};
+use drieslot_wire as wire;
+
+use crate::refusal::Refusal;
+
+const SEARCH_PATH_SQL: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))";
+const NAME: &str = "_drieslot_catalog";
+
+/// One part of the look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    SearchPath,
+    Catalog,
+    System,
+}
+
+impl Part {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::SearchPath => SEARCH_PATH_SQL,
+            Self::Catalog => CATALOG_SQL,
+            Self::System => SYSTEM_CATALOG_SQL,
+        }
+    }
+}
+
+type Row = Vec<Option<String>>;
+
+/// A look under way.
+pub(super) struct Load {
+    pub(super) parts: Vec<Part>,
+    pub(super) rows: Vec<Vec<Row>>,
+    /// Version of the shared catalogue when the look began.
+    pub(super) version: u64,
+    /// Sent as a simple query, which ends with ReadyForQuery; else inside an open batch.
+    simple: bool,
+    closes: usize,
+    /// The processor answered with an error; only its ReadyForQuery is awaited.
+    pub(super) failed: bool,
+}
+
+/// What a message meant for a look.
+pub(super) enum Progress {
+    More,
+    Done,
+}
+
+impl Load {
+    /// Writes the request. Inside an open extended-protocol batch a Sync would end the client's transaction, so the
+    /// look is then made with messages of the same batch and a Flush.
+    pub(super) fn send(parts: Vec<Part>, version: u64, batch_open: bool, out: &mut BytesMut) -> Self {
+        if batch_open {
+            for part in &parts {
+                wire::put_parse(out, NAME, part.sql(), &[]);
+                wire::put_bind(out, (NAME, NAME), &[], 0, |_| (), &[]);
+                wire::put_execute(out, NAME, 0);
+                wire::put_close(out, wire::Target::Portal, NAME);
+                wire::put_close(out, wire::Target::Statement, NAME);
+            }
+            wire::put_frame(out, b'H', |_| ());
+        } else {
+            let text: Vec<_> = parts.iter().map(|part| part.sql()).collect();
+            wire::query(out, &text.join(";\n"));
+        }
+        let rows = vec![Vec::new()];
+        Self { parts, rows, version, simple: !batch_open, closes: 0, failed: false }
+    }
+
+    /// Takes a message other than an error.
+    pub(super) fn message(&mut self, tag: u8, body: &[u8]) -> Result<Progress, Refusal> {
+        match tag {
+            b'D' => {
+                let row = read_row(body).map_err(Refusal::protocol)?;
+                self.rows.last_mut().ok_or_else(|| Refusal::protocol("rows without a query"))?.push(row);
+            }
+            b'C' => self.rows.push(Vec::new()),
+            b'3' => self.closes += 1,
+            b'Z' if self.simple => return Ok(Progress::Done),
+            b'1' | b'2' | b'T' | b'n' => {}
+            other => return Err(Refusal::protocol(format_args!("processor sent {:?}", char::from(other)))),
+        }
+        let done = !self.simple && self.closes == 2 * self.parts.len();
+        Ok(if done { Progress::Done } else { Progress::More })
+    }
+
+    /// Whether a ReadyForQuery of its own will follow an error.
+    pub(super) fn is_simple(&self) -> bool {
+        self.simple
+    }
+}
+
+fn read_row(body: &[u8]) -> Result<Row, wire::WireError> {
+    let mut row = wire::DataRow::read(body)?;
+    let mut values = Vec::with_capacity(row.left());
+    while row.left() > 0 {
+        let value = row.field()?.map(|bytes| std::str::from_utf8(bytes).map(str::to_owned));
+        values.push(value.transpose().map_err(|_| wire::WireError::Utf8)?);
+    }
+    row.finish()?;
+    Ok(values)
+}

@@ -1,0 +1,256 @@
+//! What the session sees of the processor's database, plans made from it, and what the mandates allow.
+
+use std::sync::Arc;
+
+use drieslot_register::Operation;
+use drieslot_schema::{Classification, ColumnId, Unlisted};
+use drieslot_sql::{self as sql, Catalog, Statement, Use};
+
+use super::expect::{Expect, Look, Prepared, Run};
+use super::load::{Load, Part};
+use super::{Session, Stall};
+use crate::catalogs::{Basis, Planned};
+use crate::refusal::Refusal;
+use crate::trace::{Intent, Refused, Touched};
+
+/// What the session knows; `None` is to be looked up before the next plan.
+#[derive(Default)]
+pub(super) struct View {
+    pub(super) catalog: Option<(u64, Arc<Catalog>)>,
+    pub(super) search_path: Option<Arc<[String]>>,
+    /// DDL ran in the open transaction: its catalogue is this session's alone.
+    pub(super) ddl: bool,
+    /// The search path was changed in the open transaction, and a rollback would change it back.
+    pub(super) path_changed: bool,
+    /// The catalogue was just read for the stalled message.
+    refreshed: bool,
+    /// Why it could not be read.
+    pub(super) failed: Option<Refusal>,
+}
+
+impl View {
+    /// Forgets what a transaction's end may have changed.
+    pub(super) fn forget(&mut self) {
+        self.catalog = None;
+        self.search_path = None;
+    }
+}
+
+impl Session {
+    /// The classification in force for this session's database. Where there is none, every table is refused.
+    pub(super) fn classification(&self) -> Result<Arc<Classification>, Refusal> {
+        if let Some(found) = self.shared.follower.state().classification(&self.who.database) {
+            return Ok(found);
+        }
+        Classification::new(self.who.database.clone(), Vec::new(), Unlisted::Refuse)
+            .map(Arc::new)
+            .map_err(|error| Refusal::internal(error.to_string()))
+    }
+
+    /// Plans a text, from the cache where nothing that it rests on has changed.
+    pub(super) fn plan(&mut self, text: &str) -> Result<(Planned, Arc<Classification>), Stall> {
+        let (catalog, search_path) = self.view_now()?;
+        let classification = self.classification()?;
+        let basis = Basis { catalog, classification: Arc::clone(&classification), search_path };
+        if let Some(planned) = self.shared.plans.get(text, &basis) {
+            self.view.refreshed = false;
+            return Ok((planned, classification));
+        }
+        let session = sql::Session {
+            search_path: &basis.search_path,
+            plain_prepared: &self.plain_prepared,
+            plain_cursors: &self.plain_cursors,
+        };
+        match sql::plan(text, &basis.catalog, &basis.classification, &session) {
+            Ok(statements) => {
+                self.view.refreshed = false;
+                let planned: Planned = statements.into_iter().map(Arc::new).collect();
+                if !planned.iter().any(|statement| statement.depends_on_session()) {
+                    self.shared.plans.put(text, basis, &planned);
+                }
+                Ok((planned, classification))
+            }
+            Err(refusal) if refusal.stale && !self.view.refreshed && self.status != b'E' => {
+                self.view.forget();
+                self.view.refreshed = true;
+                self.begin_load(true);
+                Err(Stall::Catalog)
+            }
+            Err(refusal) => {
+                self.view.refreshed = false;
+                Err(Refusal::from(refusal).into())
+            }
+        }
+    }
+
+    /// Catalogue and search path, or a stall while they are being read.
+    fn view_now(&mut self) -> Result<(Arc<Catalog>, Arc<[String]>), Stall> {
+        if let Some(refusal) = self.view.failed.take() {
+            return Err(refusal.into());
+        }
+        let shared_version = self.shared.catalogs.version();
+        if !self.view.ddl && self.view.catalog.as_ref().is_some_and(|(version, _)| *version != shared_version) {
+            self.view.catalog = None;
+        }
+        if self.view.catalog.is_none() && !self.view.ddl {
+            self.view.catalog = self.shared.catalogs.get(&self.who.database);
+        }
+        if let (Some((_, catalog)), Some(path)) = (&self.view.catalog, &self.view.search_path) {
+            return Ok((Arc::clone(catalog), Arc::clone(path)));
+        }
+        if self.status == b'E' && self.expects.is_empty() {
+            // Nothing can be read in a failed transaction, and nothing but its end will run.
+            return Ok((Arc::new(Catalog::default()), Arc::from([])));
+        }
+        self.begin_load(self.view.catalog.is_none());
+        Err(Stall::Catalog)
+    }
+
+    fn begin_load(&mut self, catalog: bool) {
+        let mut parts = vec![Part::SearchPath];
+        if catalog {
+            parts.push(Part::Catalog);
+            if self.shared.catalogs.system().is_none() {
+                parts.push(Part::System);
+            }
+        }
+        let version = self.shared.catalogs.version();
+        let load = Load::send(parts, version, self.batch_open, &mut self.server.output);
+        self.expects.push_back(Expect::Load(Box::new(load)));
+        self.loading = true;
+    }
+
+    /// A look is complete.
+    pub(super) fn finish_load(&mut self, load: Load) -> Result<(), Refusal> {
+        self.loading = false;
+        if load.failed {
+            return Ok(());
+        }
+        let mut system = self.shared.catalogs.system().cloned();
+        let bad = |error: sql::CatalogError| Refusal::internal(format!("the processor's catalogue: {error}"));
+        let found: Vec<_> = load.parts.iter().zip(&load.rows).collect();
+        for (part, rows) in found.iter().rev() {
+            match part {
+                Part::SearchPath => {
+                    self.view.search_path = Some(rows.iter().filter_map(|row| row.first()?.clone()).collect());
+                }
+                Part::System => {
+                    let catalog = Catalog::from_rows(rows).map_err(bad)?;
+                    system = Some(self.shared.catalogs.set_system(catalog));
+                }
+                Part::Catalog => {
+                    let system = system.clone().ok_or_else(|| Refusal::internal("the system catalogue is not read"))?;
+                    let catalog = Arc::new(Catalog::from_rows(rows).map_err(bad)?.with_system(system));
+                    if !self.view.ddl {
+                        self.shared.catalogs.put(&self.who.database, load.version, &catalog);
+                    }
+                    self.view.catalog = Some((load.version, catalog));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the mandates allow a statement now; what the trace must say of it.
+    pub(super) fn permit(&self, uses: &[(ColumnId, Use)]) -> Result<drieslot_register::Permit, Refusal> {
+        let uses: Vec<_> = uses.iter().map(|(column, used)| (column.clone(), operation(*used))).collect();
+        let now = (self.shared.clock)();
+        let state = self.shared.follower.state();
+        state.permit(&self.who.principal, &self.who.database, now, &uses).map_err(|denied| {
+            let refusal = Refusal::new("42501", format!("no mandate in force allows this: {denied}"))
+                .hint("Ask the three functions for a mandate that covers the column, the operation and the time.");
+            self.leave_trace_of_refusal(&refusal);
+            refusal
+        })
+    }
+
+    fn leave_trace_of_refusal(&self, refusal: &Refusal) {
+        let entry = Refused {
+            session: &self.who.session,
+            principal: &self.who.principal,
+            client: &self.who.client,
+            database: &self.who.database,
+            sqlstate: refusal.sqlstate,
+            why: &refusal.message,
+        };
+        // The client is refused whether or not this can be written.
+        let _ = self.shared.trace.append("refused", &entry);
+    }
+
+    /// Begins the trace of a statement that touches protected columns.
+    pub(super) fn look(&self, statement: &Statement) -> Result<Option<Look>, Refusal> {
+        let uses = statement.uses();
+        if uses.is_empty() {
+            return Ok(None);
+        }
+        let permit = self.permit(uses)?;
+        let names: Vec<_> = uses.iter().map(|(column, used)| (column.into(), operation_name(*used))).collect();
+        let columns = names.iter().map(|(column, used)| Touched { column, used }).collect();
+        let intent = self.shared.trace.append_intent(&Intent {
+            session: &self.who.session,
+            principal: &self.who.principal,
+            client: &self.who.client,
+            database: &self.who.database,
+            mandates: &permit.mandates,
+            purpose: &permit.purpose,
+            command: statement.command.name(),
+            fingerprint: &statement.fingerprint,
+            columns,
+        })?;
+        Ok(Some(Look { intent, chunk_rows: 0, total_rows: 0, row_limit: permit.rows_per_statement }))
+    }
+
+    /// A prepared statement's plan still rests on the classification in force.
+    pub(super) fn still_classified(&self, prepared: &Prepared) -> Result<(), Refusal> {
+        let current = self.classification()?;
+        if Arc::ptr_eq(&current, &prepared.classification) || *current == *prepared.classification {
+            return Ok(());
+        }
+        Err(Refusal::new("0A000", "the classification has changed since this statement was prepared")
+            .hint("Prepare the statement again."))
+    }
+
+    /// What a finished statement changes for those after it.
+    pub(super) fn note_effects(&mut self, run: &Run) {
+        let Some(statement) = &run.statement else { return };
+        if statement.effects.ddl {
+            self.view.ddl = true;
+            self.view.catalog = None;
+        }
+        if statement.effects.search_path {
+            self.view.path_changed = true;
+            self.view.search_path = None;
+        }
+        let command = &statement.command;
+        if matches!(command, sql::Command::Rollback | sql::Command::RollbackTo)
+            && (self.view.ddl || self.view.path_changed)
+        {
+            self.view.forget();
+        }
+        if let sql::Command::Prepare { name } = command {
+            self.plain_prepared.insert(name.clone());
+        } else if let sql::Command::Declare { name } = command {
+            self.plain_cursors.insert(name.clone());
+        } else if let sql::Command::Deallocate { name: Some(name) } = command {
+            self.plain_prepared.remove(name);
+        } else if let sql::Command::Close { name: Some(name) } = command {
+            self.plain_cursors.remove(name);
+        }
+    }
+}
+
+fn operation(used: Use) -> Operation {
+    match used {
+        Use::Read => Operation::Read,
+        Use::Write => Operation::Write,
+        Use::Search => Operation::Search,
+    }
+}
+
+fn operation_name(used: Use) -> &'static str {
+    match used {
+        Use::Read => "read",
+        Use::Write => "write",
+        Use::Search => "search",
+    }
+}

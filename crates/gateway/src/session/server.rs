@@ -1,0 +1,499 @@
+//! What the processor answers: opened, compared with the plan, traced, and released.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use drieslot_sql::{Kind, Statement};
+use drieslot_wire as wire;
+
+use super::bind::client_oids;
+use super::expect::{Expect, Look, Prepared, Run, Undo};
+use super::load::Progress;
+use super::rows::{self, PlannedColumns};
+use super::{Copying, End, Session, required_setting};
+use crate::refusal::Refusal;
+use crate::trace::Outcome;
+
+/// Rows are released in chunks of about this size.
+const CHUNK_BYTES: usize = 128 << 10;
+/// Longest row with protected columns.
+const MAX_ROW_BYTES: usize = 256 << 20;
+/// Passing rows are moved together up to this size.
+const PASS_BYTES: usize = 256 << 10;
+
+impl Session {
+    /// Handles the next message of the processor; `false` when there is none.
+    pub(super) fn on_server(&mut self) -> Result<bool, End> {
+        if self.relay > 0 {
+            let here = self.relay.min(self.server.input.len());
+            self.pass(here);
+            self.relay -= here;
+            return Ok(here > 0);
+        }
+        let Some(frame) = wire::split_frame(&self.server.input).map_err(Refusal::protocol)? else {
+            return Ok(false);
+        };
+        if matches!(frame.tag, b'D' | b'd') && self.rows_pass() {
+            return self.pass_rows();
+        }
+        if frame.size > MAX_ROW_BYTES {
+            return Err(Refusal::new("54000", format!("a row is longer than {MAX_ROW_BYTES} bytes")).into());
+        }
+        if self.server.input.len() < frame.size {
+            return Ok(false);
+        }
+        let message = self.server.input.split_to(frame.size).freeze();
+        self.message(frame.tag, &message)?;
+        Ok(true)
+    }
+
+    fn front_run(&mut self) -> Option<&mut Run> {
+        self.expects.front_mut()?.current()
+    }
+
+    /// Rows of the statement under way need no look at them.
+    fn rows_pass(&mut self) -> bool {
+        self.front_run().is_some_and(|run| run.rows.is_none() && run.copy_out.is_none() && run.look.is_none())
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        let part = self.server.input.split_to(bytes);
+        self.held.append(&mut self.client.output, |out| out.unsplit(part));
+    }
+
+    /// Moves as many passing rows at once as are here; the last may still be arriving.
+    fn pass_rows(&mut self) -> Result<bool, End> {
+        let mut end = 0;
+        while end < PASS_BYTES {
+            let rest = self.server.input.get(end..).unwrap_or_default();
+            let Some(frame) = wire::split_frame(rest).map_err(Refusal::protocol)? else { break };
+            if !matches!(frame.tag, b'D' | b'd') {
+                break;
+            }
+            end += frame.size;
+        }
+        let here = end.min(self.server.input.len());
+        self.relay = end - here;
+        self.pass(here);
+        Ok(here > 0)
+    }
+
+    fn emit(&mut self, message: &[u8]) {
+        self.held.append(&mut self.client.output, |out| out.extend_from_slice(message));
+    }
+
+    fn message(&mut self, tag: u8, message: &Bytes) -> Result<(), End> {
+        let body = message.get(wire::Frame::HEAD..).unwrap_or_default();
+        match tag {
+            b'N' | b'A' => self.emit(message),
+            b'S' => {
+                if let Some((name, value)) = crate::backend::read_parameter(body) {
+                    required_setting(&name, &value)?;
+                    self.note_parameter(&name, &value);
+                }
+                self.emit(message);
+            }
+            b'E' => self.on_error(message, body)?,
+            _ if matches!(self.expects.front(), Some(Expect::Load(_))) => self.on_load(tag, body)?,
+            b'1' | b'2' | b'3' => self.on_acknowledged(tag, message)?,
+            b't' | b'T' | b'n' => self.on_description(tag, message, body)?,
+            b'D' => self.on_row(body)?,
+            b'C' | b'I' | b's' => self.on_complete(tag, message, body)?,
+            b'G' | b'H' => self.on_copy_start(tag, message)?,
+            b'd' | b'c' => self.on_copy_data(tag, message, body)?,
+            b'Z' => self.on_ready(message, body)?,
+            other => return Err(unexpected(other).into()),
+        }
+        Ok(())
+    }
+
+    fn on_load(&mut self, tag: u8, body: &[u8]) -> Result<(), End> {
+        let Some(Expect::Load(load)) = self.expects.front_mut() else { return Err(unexpected(tag).into()) };
+        if let Progress::Done = load.message(tag, body)?
+            && let Some(Expect::Load(load)) = self.expects.pop_front()
+        {
+            if let (b'Z', Some(status)) = (tag, body.first()) {
+                self.status = *status;
+            }
+            self.finish_load(*load)?;
+        }
+        Ok(())
+    }
+
+    fn on_acknowledged(&mut self, tag: u8, message: &[u8]) -> Result<(), End> {
+        match (tag, self.expects.pop_front()) {
+            (b'1', Some(Expect::Parse(_))) | (b'2', Some(Expect::Bind(_))) | (b'3', Some(Expect::Close(_))) => {
+                self.emit(message);
+                Ok(())
+            }
+            _ => Err(unexpected(tag).into()),
+        }
+    }
+
+    fn on_description(&mut self, tag: u8, message: &[u8], body: &[u8]) -> Result<(), End> {
+        let front = self.expects.front();
+        let mut out = BytesMut::new();
+        match (tag, front) {
+            (b't', Some(Expect::DescribeStatement(prepared))) => {
+                put_parameter_types(prepared, message, body, &mut out)?;
+                self.emit(&out);
+                return Ok(());
+            }
+            (b'T', Some(Expect::DescribeStatement(prepared))) => {
+                self.describe(body, planned(prepared.statement.as_deref()), None, &mut out)?;
+            }
+            (b'T', Some(Expect::DescribePortal(portal))) => {
+                let planned = planned(portal.prepared.statement.as_deref());
+                self.describe(body, planned, Some(&portal.formats), &mut out)?;
+            }
+            (b'n', Some(Expect::DescribeStatement(_) | Expect::DescribePortal(_))) => out.extend_from_slice(message),
+            (b'T', Some(Expect::Query { runs, .. })) => {
+                let run = runs.front().ok_or_else(|| unexpected(tag))?;
+                self.describe(body, planned(run.statement.as_deref()), None, &mut out)?;
+                self.emit(&out);
+                return Ok(());
+            }
+            _ => return Err(unexpected(tag).into()),
+        }
+        self.expects.pop_front();
+        self.emit(&out);
+        Ok(())
+    }
+
+    fn describe(
+        &self,
+        body: &[u8],
+        planned: PlannedColumns<'_>,
+        formats: Option<&[i16]>,
+        out: &mut BytesMut,
+    ) -> Result<(), Refusal> {
+        let classification = self.classification()?;
+        // Without a catalogue nothing can be compared; DDL in this transaction made it so, and the plan was made after it.
+        let shared = self.shared.catalogs.get(&self.who.database);
+        let catalog = self.view.catalog.as_ref().or(shared.as_ref()).map(|(_, catalog)| catalog);
+        let empty = drieslot_sql::Catalog::default();
+        rows::describe(body, planned, formats, catalog.map_or(&empty, |catalog| catalog), &classification, out)
+    }
+
+    fn on_row(&mut self, body: &[u8]) -> Result<(), End> {
+        let run = self.expects.front_mut().and_then(Expect::current);
+        let run = run.ok_or_else(|| unexpected(b'D'))?;
+        match &run.rows {
+            Some(view) => view.open(body, &mut self.cells, &mut self.scratch, &mut self.chunk)?,
+            None => wire::put_frame(&mut self.chunk, b'D', |out| out.extend_from_slice(body)),
+        }
+        count_row(run.look.as_mut())?;
+        self.release_if_full()
+    }
+
+    /// Releases a full chunk, if the mandate still holds.
+    fn release_if_full(&mut self) -> Result<(), End> {
+        if self.chunk.len() < CHUNK_BYTES {
+            return Ok(());
+        }
+        let statement = self.front_run().and_then(|run| run.statement.clone());
+        if let Some(statement) = statement {
+            self.permit(statement.uses())?;
+        }
+        let Some(look) = self.front_run().and_then(|run| run.look.as_mut()) else {
+            return Err(Refusal::internal("rows of a statement that leaves no trace").into());
+        };
+        let outcome = (look.intent, std::mem::take(&mut look.chunk_rows));
+        self.release(outcome, "more", None)?;
+        Ok(())
+    }
+
+    /// Writes an outcome entry and holds the chunk until it is durable.
+    fn release(&mut self, (intent, rows): (u64, u64), state: &'static str, tag: Option<&str>) -> Result<(), Refusal> {
+        let entry = Outcome { session: &self.who.session, intent, rows, state, tag };
+        let index = self.shared.trace.append("outcome", &entry)?;
+        let chunk = self.chunk.split();
+        self.held.hold(index, chunk);
+        Ok(())
+    }
+
+    fn on_complete(&mut self, tag: u8, message: &[u8], body: &[u8]) -> Result<(), End> {
+        let run = match self.expects.front_mut() {
+            Some(Expect::Query { runs, .. }) => runs.pop_front(),
+            Some(Expect::Execute(_)) => match self.expects.pop_front() {
+                Some(Expect::Execute(run)) => Some(*run),
+                _ => None,
+            },
+            _ => None,
+        };
+        let run = run.ok_or_else(|| unexpected(tag))?;
+        match &run.look {
+            None => self.emit(message),
+            Some(look) => {
+                self.chunk.extend_from_slice(message);
+                let (state, command) = match tag {
+                    b'C' => ("done", Some(wire::command_tag(body).map_err(Refusal::protocol)?)),
+                    _ => ("suspended", None),
+                };
+                self.release((look.intent, look.chunk_rows), state, command)?;
+            }
+        }
+        self.copying = Copying::No;
+        self.note_effects(&run);
+        Ok(())
+    }
+
+    fn on_copy_start(&mut self, tag: u8, message: &[u8]) -> Result<(), End> {
+        let in_batch = matches!(self.expects.front(), Some(Expect::Execute(_)));
+        let run = self.front_run().ok_or_else(|| unexpected(tag))?;
+        if tag == b'G' {
+            self.copying = match run.copy_in.take() {
+                Some(copy) => Copying::Seal(copy),
+                None => Copying::Pass,
+            };
+            // A Sync that is already on its way will be ignored by the processor.
+            if in_batch {
+                self.expects.retain(|expect| !matches!(expect, Expect::Sync));
+                self.batch_open = true;
+            }
+        }
+        self.emit(message);
+        Ok(())
+    }
+
+    fn on_copy_data(&mut self, tag: u8, message: &[u8], body: &[u8]) -> Result<(), End> {
+        let run = self.expects.front_mut().and_then(Expect::current);
+        let run = run.ok_or_else(|| unexpected(tag))?;
+        match (&mut run.copy_out, tag) {
+            (Some(copy), b'd') => {
+                copy.data(body, &mut self.cells, &mut self.chunk)?;
+                count_row(run.look.as_mut())?;
+                self.release_if_full()
+            }
+            _ if run.look.is_some() => {
+                self.chunk.extend_from_slice(message);
+                Ok(())
+            }
+            _ => {
+                self.emit(message);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_error(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
+        self.copying = Copying::No;
+        match self.expects.front_mut() {
+            // An error that answers nothing, such as a shutdown.
+            None => self.emit(message),
+            Some(Expect::Query { runs, refusal }) => {
+                let run = runs.pop_front();
+                let refusal = refusal.take().or(run.as_ref().and_then(|run| run.refusal.clone()));
+                let abandoned = std::mem::take(runs);
+                self.tell_error(run.as_ref(), refusal.as_ref(), message, body)?;
+                for run in &abandoned {
+                    self.note_abandoned(run, None)?;
+                }
+            }
+            Some(Expect::Load(load)) if load.is_simple() => {
+                load.failed = true;
+                self.view.failed = Some(processor_refusal(body));
+            }
+            Some(_) => self.fail_batch(message, body)?,
+        }
+        Ok(())
+    }
+
+    /// After an error the processor ignores everything up to Sync.
+    fn fail_batch(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
+        let until = self.expects.iter().position(|expect| matches!(expect, Expect::Sync));
+        let mut dropped: VecDeque<Expect> = self.expects.drain(..until.unwrap_or(self.expects.len())).collect();
+        if until.is_none() {
+            self.discard = true;
+        }
+        let failed = dropped.pop_front();
+        for expect in dropped.into_iter().rev() {
+            self.drop_expect(expect)?;
+        }
+        match failed {
+            Some(Expect::Refused(refusal)) => self.tell_error(None, refusal.as_deref(), message, body)?,
+            Some(Expect::Execute(run)) => self.tell_error(Some(&run), run.refusal.as_ref(), message, body)?,
+            Some(other) => {
+                self.tell_error(None, None, message, body)?;
+                self.drop_expect(other)?;
+            }
+            None => self.emit(message),
+        }
+        Ok(())
+    }
+
+    /// What the processor will not answer any more is undone.
+    fn drop_expect(&mut self, expect: Expect) -> Result<(), Refusal> {
+        match expect {
+            Expect::Parse(undo) | Expect::Bind(undo) | Expect::Close(undo) => self.undo(undo),
+            Expect::Load(_) => self.loading = false,
+            Expect::Execute(run) => self.note_abandoned(&run, None)?,
+            Expect::Query { runs, .. } => {
+                for run in &runs {
+                    self.note_abandoned(run, None)?;
+                }
+            }
+            Expect::DescribeStatement(_) | Expect::DescribePortal(_) | Expect::Sync | Expect::Refused(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A traced statement that never ran, or was cut off.
+    fn note_abandoned(&self, run: &Run, tag: Option<&str>) -> Result<(), Refusal> {
+        let Some(look) = &run.look else { return Ok(()) };
+        let entry = Outcome { session: &self.who.session, intent: look.intent, rows: 0, state: "failed", tag };
+        self.shared.trace.append("outcome", &entry).map(drop)
+    }
+
+    fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Statement(name, Some(previous)) => drop(self.statements.insert(name, previous)),
+            Undo::Statement(name, None) => drop(self.statements.remove(&name)),
+            Undo::Portal(name, Some(previous)) => drop(self.portals.insert(name, previous)),
+            Undo::Portal(name, None) => drop(self.portals.remove(&name)),
+            Undo::Nothing => {}
+        }
+    }
+
+    /// Sends the client the refusal, or the processor's error without what only the processor's text explains.
+    fn tell_error(
+        &mut self,
+        run: Option<&Run>,
+        refusal: Option<&Refusal>,
+        message: &[u8],
+        body: &[u8],
+    ) -> Result<(), Refusal> {
+        let mut out = BytesMut::new();
+        let rewritten = run.is_some_and(|run| run.look.is_some() || run.rows.is_some());
+        match refusal {
+            Some(refusal) => refusal.put(&mut out, "ERROR"),
+            None if rewritten => put_processor_error(body, &mut out)?,
+            None => out.extend_from_slice(message),
+        }
+        let Some(look) = run.and_then(|run| run.look.as_ref()) else {
+            self.emit(&out);
+            return Ok(());
+        };
+        let fields = wire::error_fields(body).unwrap_or_default();
+        let processors = fields.iter().find(|(code, _)| *code == b'C').map(|(_, text)| text.as_str());
+        let sqlstate = refusal.map(|refusal| refusal.sqlstate).or(processors);
+        self.chunk.extend_from_slice(&out);
+        self.release((look.intent, look.chunk_rows), "failed", sqlstate)
+    }
+
+    fn on_ready(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
+        match self.expects.pop_front() {
+            Some(Expect::Sync) => {}
+            Some(Expect::Query { runs, .. }) if runs.is_empty() => {}
+            Some(Expect::Query { .. }) => {
+                return Err(Refusal::internal("the processor did not answer every statement").into());
+            }
+            _ => return Err(unexpected(b'Z').into()),
+        }
+        self.status = body.first().copied().unwrap_or(b'E');
+        if self.status == b'I' {
+            if std::mem::take(&mut self.view.ddl) {
+                self.shared.catalogs.changed();
+                self.view.catalog = None;
+            }
+            if std::mem::take(&mut self.view.path_changed) {
+                self.view.search_path = None;
+            }
+            if self.expects.is_empty() {
+                self.portals.clear();
+            }
+        }
+        self.emit(message);
+        Ok(())
+    }
+
+    /// Whatever was under way when the session ended says so in the trace.
+    pub(super) fn leave_trace_of_end(&self, sqlstate: &str) {
+        for run in self.expects.iter().flat_map(Expect::runs) {
+            // If it cannot be written, access has stopped already.
+            let _ = self.note_abandoned(run, Some(sqlstate));
+        }
+    }
+}
+
+fn count_row(look: Option<&mut Look>) -> Result<(), Refusal> {
+    let Some(look) = look else {
+        return Err(Refusal::internal("a protected row of a statement that leaves no trace"));
+    };
+    look.chunk_rows += 1;
+    look.total_rows += 1;
+    match look.row_limit {
+        Some(limit) if look.total_rows > limit => {
+            Err(Refusal::new("53400", format!("the mandate allows {limit} rows for one statement"))
+                .hint("Ask for fewer rows, or ask the officers for a mandate with a higher limit."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unexpected(tag: u8) -> Refusal {
+    Refusal::protocol(format_args!("the processor sent {:?} where it answers nothing", char::from(tag)))
+}
+
+fn planned(statement: Option<&Statement>) -> PlannedColumns<'_> {
+    match statement.map(|statement| &statement.kind) {
+        Some(Kind::Rewritten(rewritten)) => Some(&rewritten.columns),
+        Some(Kind::Pass(_) | Kind::CopyIn(_) | Kind::CopyOut(_)) | None => None,
+    }
+}
+
+fn put_parameter_types(prepared: &Prepared, message: &[u8], body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
+    if let Some(Statement { kind: Kind::Rewritten(rewritten), .. }) = prepared.statement.as_deref() {
+        let server = wire::read_oids(body).map_err(Refusal::protocol)?;
+        wire::parameter_description(out, &client_oids(rewritten, &server, &prepared.oids));
+    } else {
+        out.extend_from_slice(message);
+    }
+    Ok(())
+}
+
+/// The processor's error for a statement that was rewritten: positions point into another text, and cells say
+/// nothing to the reader.
+fn put_processor_error(body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
+    let fields = wire::error_fields(body).map_err(Refusal::protocol)?;
+    let kept: Vec<_> = fields
+        .iter()
+        .filter(|(code, _)| !matches!(code, b'P' | b'p' | b'q'))
+        .map(|(code, text)| (*code, hide_cells(text)))
+        .collect();
+    let fields: Vec<_> = kept.iter().map(|(code, text)| (*code, text.as_str())).collect();
+    wire::error_response(out, &fields);
+    Ok(())
+}
+
+fn hide_cells(text: &str) -> String {
+    let mut parts = text.split("\\x");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push_str("(protected)");
+        shown.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
+    shown
+}
+
+fn processor_refusal(body: &[u8]) -> Refusal {
+    let fields = wire::error_fields(body).unwrap_or_default();
+    let field = |code: u8| fields.iter().find(|(c, _)| *c == code).map_or("", |(_, text)| text.as_str());
+    match field(b'C') {
+        "25P02" => {
+            Refusal::new("25P02", "current transaction is aborted, commands ignored until end of transaction block")
+        }
+        code => Refusal::internal(format!("the catalogue cannot be read: {} ({code})", field(b'M'))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hide_cells;
+
+    #[test]
+    fn errors_show_no_cells() {
+        assert_eq!(hide_cells("Key (nn)=(\\x1200ab) already exists."), "Key (nn)=((protected)) already exists.");
+        assert_eq!(hide_cells("nothing here"), "nothing here");
+    }
+}

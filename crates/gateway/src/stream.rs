@@ -1,0 +1,130 @@
+//! A byte stream to a peer, its two buffers, and reading whole messages while a connection is set up.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use drieslot_wire as wire;
+
+/// Anything that bytes flow through both ways.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// One side of a session.
+pub(crate) struct Peer {
+    reader: Box<dyn AsyncRead + Send + Unpin>,
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Read, not yet handled.
+    pub(crate) input: BytesMut,
+    /// Decided, not yet written.
+    pub(crate) output: BytesMut,
+    /// Written, perhaps still in the TLS layer's own buffer.
+    unflushed: bool,
+    /// The peer has closed its side.
+    pub(crate) ended: bool,
+}
+
+/// Size of one read.
+const READ_BYTES: usize = 64 << 10;
+/// Most bytes of one message while a connection is set up.
+const SETUP_MESSAGE_BYTES: usize = 64 << 10;
+
+impl Peer {
+    pub(crate) fn tcp(stream: tokio::net::TcpStream) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self::new(Box::new(reader), Box::new(writer))
+    }
+
+    pub(crate) fn tls(stream: impl Duplex + 'static) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self::new(Box::new(reader), Box::new(writer))
+    }
+
+    fn new(reader: Box<dyn AsyncRead + Send + Unpin>, writer: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
+        Self { reader, writer, input: BytesMut::new(), output: BytesMut::new(), unflushed: false, ended: false }
+    }
+
+    /// Reads what is there into `input`; cancel-safe.
+    pub(crate) async fn fill(&mut self) -> io::Result<()> {
+        self.input.reserve(READ_BYTES);
+        if self.reader.read_buf(&mut self.input).await? == 0 {
+            self.ended = true;
+        }
+        Ok(())
+    }
+
+    /// Reads if `read`, writes if there is output, whichever can go on first; cancel-safe.
+    pub(crate) async fn exchange(&mut self, read: bool) -> io::Result<()> {
+        let Self { reader, writer, input, output, unflushed, ended } = self;
+        if read {
+            input.reserve(READ_BYTES);
+        }
+        let writing = !output.is_empty() || *unflushed;
+        tokio::select! {
+            biased;
+            written = write_some(writer, output, unflushed), if writing => written,
+            got = reader.read_buf(input), if read => {
+                *ended = got? == 0;
+                Ok(())
+            }
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Writes all of `output`.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        while !self.output.is_empty() || self.unflushed {
+            write_some(&mut self.writer, &mut self.output, &mut self.unflushed).await?;
+        }
+        Ok(())
+    }
+
+    /// The next whole message while a connection is set up.
+    pub(crate) async fn message(&mut self) -> io::Result<(u8, Bytes)> {
+        let invalid = |error: wire::WireError| io::Error::new(io::ErrorKind::InvalidData, error);
+        loop {
+            if let Some(frame) = wire::split_frame(&self.input).map_err(invalid)? {
+                if frame.size > SETUP_MESSAGE_BYTES {
+                    return Err(invalid(wire::WireError::Length));
+                }
+                if self.input.len() >= frame.size {
+                    let mut bytes = self.input.split_to(frame.size).freeze();
+                    return Ok((frame.tag, bytes.split_off(wire::Frame::HEAD)));
+                }
+            }
+            self.fill().await?;
+            if self.ended {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Says goodbye within two seconds, whatever the peer does.
+    pub(crate) async fn close(mut self) {
+        let goodbye = async {
+            let _ = self.flush().await;
+            let _ = self.writer.shutdown().await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
+    }
+}
+
+async fn write_some(
+    writer: &mut Box<dyn AsyncWrite + Send + Unpin>,
+    output: &mut BytesMut,
+    unflushed: &mut bool,
+) -> io::Result<()> {
+    if !output.is_empty() {
+        *unflushed = true;
+        if writer.write_buf(output).await? == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+    }
+    if output.is_empty() {
+        writer.flush().await?;
+        *unflushed = false;
+    }
+    Ok(())
+}
