@@ -1,0 +1,229 @@
+//! The command line: every subcommand and its flags, nothing of what they do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use drieslot_register::Function;
+
+/// Keeps personal data unreadable for who hosts it: three signatures, three keys, and a trace of every look.
+#[derive(Debug, Parser)]
+#[command(name = "drieslot", version, arg_required_else_help = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Everything on this machine, for trying out
+    Up(UpArgs),
+    /// The register of signed statements
+    #[command(subcommand)]
+    Register(RegisterCommand),
+    /// One function's custodian
+    #[command(subcommand)]
+    Custodian(CustodianCommand),
+    /// The gateway that applications connect to
+    #[command(subcommand)]
+    Gateway(GatewayCommand),
+    /// Show a statement, and sign exactly those bytes
+    Sign(SignArgs),
+    /// Hand a statement and its signatures to the register
+    Submit(SubmitArgs),
+    /// Statements that still need signatures
+    Pending(RegisterClientArgs),
+    /// One statement, who signed it, and whether it is in force
+    Show(ShowArgs),
+    /// What a principal can do now, by which mandate
+    Access(AccessArgs),
+    /// Write the revocation of a mandate; any one officer may sign it
+    Revoke(RevokeArgs),
+    /// Journals of any part
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Configuration files
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Folder of this trial; made if it is not there, resumed if it is
+    #[arg(long, default_value = "drieslot-trial")]
+    pub(crate) data: PathBuf,
+    /// Port of the gateway; the five ports after it are for the other parts [default: 6432]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// End after the tour
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// A plain SQL dump to bring in, instead of the made-up newcomers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) load: Option<PathBuf>,
+    /// A classification for it, instead of a suggested one
+    #[arg(long, value_name = "FILE", requires = "load")]
+    pub(crate) classification: Option<PathBuf>,
+    /// Folder with PostgreSQL's server programs
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) postgres_bin: Option<PathBuf>,
+}
+
+/// How a server process is run.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Its configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// End when standard input closes, that is when whoever started it is gone
+    #[arg(long)]
+    pub(crate) until_input_closes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegisterCommand {
+    /// Run it until SIGTERM
+    Run(ServeArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CustodianCommand {
+    /// Make a custodian's secret in a new folder
+    Init(CustodianInitArgs),
+    /// Run it until SIGTERM
+    Run(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CustodianInitArgs {
+    /// Its folder; must not hold a secret yet
+    pub(crate) folder: PathBuf,
+    /// `structure`, `access` or `keys`
+    #[arg(long)]
+    pub(crate) function: Function,
+    /// Its name in the charter
+    #[arg(long)]
+    pub(crate) name: String,
+    /// File with the key that seals the secret; made if it is not there [default: FOLDER/sealing.key]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sealing_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayCommand {
+    /// Run it until SIGTERM
+    Run(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignArgs {
+    /// The statement
+    pub(crate) file: PathBuf,
+    /// The officer's SSH private key
+    #[arg(long)]
+    pub(crate) key: PathBuf,
+}
+
+/// How a command reaches the register.
+#[derive(Debug, Args)]
+pub(crate) struct RegisterClientArgs {
+    /// File that names the register and this client's identity
+    #[arg(long, value_name = "FILE", default_value = "drieslot-trial/officers/register.toml")]
+    pub(crate) register: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// The statement; its signatures lie beside it, as `ssh-keygen -Y sign` or `drieslot sign` put them
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Its id, the number of its entry, or the beginning of its SHA-256
+    pub(crate) statement: String,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AccessArgs {
+    /// The database role
+    pub(crate) principal: String,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// The mandate's id
+    pub(crate) mandate: String,
+    /// Why, for everybody to read
+    #[arg(long)]
+    pub(crate) why: String,
+    /// Where to write the revocation
+    #[arg(long, value_name = "FILE", default_value = "revocation.toml")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Recompute every leaf and tile, and check the checkpoint
+    Verify(JournalArgs),
+    /// The last entries
+    Tail(JournalTailArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalArgs {
+    /// The journal's folder
+    pub(crate) folder: PathBuf,
+    /// File with the verifier key of its owner, `origin+id+key`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalTailArgs {
+    /// The journal's folder
+    pub(crate) folder: PathBuf,
+    /// How many
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub(crate) lines: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read a configuration file and say what is wrong with it
+    Check(ConfigCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigCheckArgs {
+    /// Whose configuration
+    #[arg(value_enum)]
+    pub(crate) part: Part,
+    /// The file
+    pub(crate) file: PathBuf,
+}
+
+/// The parts that have a configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    Register,
+    Custodian,
+    Gateway,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,69 @@
+//! `drieslot`, the one binary: reads the command line, sets up tracing, and prints failures with their remedy.
+
+mod application;
+mod certificate;
+mod child;
+mod command;
+mod dump;
+mod failure;
+mod files;
+mod journal;
+mod load;
+mod processor;
+mod register;
+mod roles;
+mod sample;
+mod serve;
+mod suggest;
+mod up;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use jiff::Timestamp;
+use tracing_subscriber::EnvFilter;
+
+use command::{Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, JournalCommand, RegisterCommand};
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let filter = EnvFilter::try_from_env("DRIESLOT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    match in_runtime(line.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", failure::report(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn in_runtime(command: Command) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no tokio runtime")?;
+    let done = runtime.block_on(run(command));
+    // A thread may still be reading standard input.
+    runtime.shutdown_background();
+    done
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up(args) => up::up(&args).await,
+        Command::Register(RegisterCommand::Run(args)) => roles::register(&args).await,
+        Command::Custodian(CustodianCommand::Init(args)) => roles::custodian_init(&args),
+        Command::Custodian(CustodianCommand::Run(args)) => roles::custodian(&args).await,
+        Command::Gateway(GatewayCommand::Run(args)) => roles::gateway(&args).await,
+        Command::Sign(args) => register::sign(&args.file, &args.key),
+        Command::Submit(args) => register::submit(&args.file, &args.client.register).await,
+        Command::Pending(args) => register::pending(&args.register).await,
+        Command::Show(args) => register::show(&args.client.register, &args.statement).await,
+        Command::Access(args) => register::access(&args.client.register, &args.principal, Timestamp::now()).await,
+        Command::Revoke(args) => {
+            register::revoke(&args.client.register, &args.mandate, &args.why, &args.out, Timestamp::now()).await
+        }
+        Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args.folder, &args.key),
+        Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args.folder, args.lines),
+        Command::Config(ConfigCommand::Check(args)) => roles::check_config(args.part, &args.file),
+    }
+}

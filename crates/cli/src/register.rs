@@ -1,0 +1,261 @@
+//! Commands that speak with a register: sign, submit, pending, show, access, revoke.
+//!
+//! What it shows of the register it has verified itself: every signature, from the charter's hash on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use drieslot_link::TlsIdentity;
+use drieslot_register::client::RegisterClient;
+use drieslot_register::follow::{FollowConfig, Follower};
+use drieslot_register::statement::{Kind, Mandate, Revocation, Statement};
+use drieslot_register::{Receipt, State, Status, signature};
+use jiff::Timestamp;
+use serde::Deserialize;
+use ssh_key::PrivateKey;
+
+use crate::failure::failure;
+use crate::files;
+
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// How a command line reaches a register. Relative paths are relative to the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisterAccess {
+    /// Folder with this client's TLS identity.
+    identity: PathBuf,
+    /// The register, and the charter that it must begin with.
+    register: FollowConfig,
+}
+
+/// A register that can be asked.
+pub(crate) struct Register {
+    access: RegisterAccess,
+    identity: Arc<TlsIdentity>,
+    client: RegisterClient,
+}
+
+impl Register {
+    /// Reads the file and the identity; speaks with nobody yet.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let hint = "name the file with --register; a trial has it in its data folder as officers/register.toml";
+        let text =
+            std::fs::read_to_string(path).map_err(|error| failure(format!("{}: {error}", path.display()), hint))?;
+        let mut access: RegisterAccess =
+            toml::from_str(&text).map_err(|error| failure(format!("{}: {}", path.display(), error.message()), hint))?;
+        access.identity = path.parent().unwrap_or(Path::new(".")).join(&access.identity);
+        let identity = Arc::new(TlsIdentity::load(&access.identity)?);
+        let client = RegisterClient::new(&identity, access.register.register_tls, &access.register.register_address)?;
+        Ok(Self { access, identity, client })
+    }
+
+    /// Hands a statement in; `signatures` are armoured.
+    pub(crate) async fn submit(&self, text: &str, signatures: &[String]) -> Result<Receipt> {
+        Ok(self.client.submit(text, signatures).await?)
+    }
+
+    /// Hands one more signature in.
+    pub(crate) async fn add_signature(&self, receipt: &Receipt, armored: &str) -> Result<Receipt> {
+        Ok(self.client.sign(receipt.statement, armored).await?)
+    }
+
+    /// The whole register, verified.
+    pub(crate) async fn state(&self) -> Result<Arc<State>> {
+        let follower = Follower::start(self.access.register.clone(), Arc::clone(&self.identity))?;
+        let ready = tokio::time::timeout(READY_WITHIN, follower.ready()).await;
+        let hint = "see that it runs, and that its address and TLS key are those of the file";
+        ready.map_err(|_| {
+            failure(format!("the register at {} does not answer", self.access.register.register_address), hint)
+        })??;
+        Ok(follower.state())
+    }
+}
+
+/// Where the signature of a statement by a key lies: beside it, named by the key's file.
+pub(crate) fn signature_path(statement: &Path, key: &Path) -> PathBuf {
+    let mut name = statement.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(key.parent().and_then(Path::file_name).unwrap_or_default());
+    name.push(".sig");
+    statement.with_file_name(name)
+}
+
+/// Signs the exact bytes of a file with an officer's key; gives the armoured signature.
+pub(crate) fn sign_file(file: &Path, key: &Path) -> Result<String> {
+    let text = files::read(file)?;
+    let hint =
+        "name an unencrypted OpenSSH private key, or sign with: ssh-keygen -Y sign -n statement@drieslot -f KEY FILE";
+    let private =
+        PrivateKey::read_openssh_file(key).map_err(|error| failure(format!("{}: {error}", key.display()), hint))?;
+    if private.is_encrypted() {
+        return Err(failure(format!("{} is protected by a passphrase", key.display()), hint));
+    }
+    Ok(signature::sign(text.as_bytes(), &private)?)
+}
+
+/// `drieslot sign`: shows what is signed, and puts the signature beside the statement.
+pub(crate) fn sign(file: &Path, key: &Path) -> Result<()> {
+    let text = files::read(file)?;
+    let statement = Statement::parse(&text).with_context(|| format!("{} is no statement", file.display()))?;
+    let armored = sign_file(file, key)?;
+    let path = signature_path(file, key);
+    files::write(&path, &armored)?;
+    println!("{text}");
+    println!("signed: {} `{}`, these exact bytes, into {}", statement.kind(), statement.id(), path.display());
+    println!("next:   drieslot submit {}", file.display());
+    Ok(())
+}
+
+/// `drieslot submit`: the statement, and every signature that lies beside it as FILE.*sig.
+pub(crate) async fn submit(file: &Path, access: &Path) -> Result<()> {
+    let text = files::read(file)?;
+    let register = Register::open(access)?;
+    let signatures = signatures_beside(file)?;
+    let known = register.state().await?.find_sha256(&drieslot_register::Hex32::sha256(&text)).cloned();
+    let receipt = match known {
+        None => register.submit(&text, &signatures).await?,
+        Some(record) => {
+            let mut receipt = Receipt {
+                statement: record.sha256,
+                in_force: record.status == Status::InForce,
+                missing: record.missing(),
+            };
+            for armored in &signatures {
+                match register.add_signature(&receipt, armored).await {
+                    Ok(newer) => receipt = newer,
+                    Err(error) => println!("not taken: {error}"),
+                }
+            }
+            receipt
+        }
+    };
+    print_receipt(&receipt);
+    Ok(())
+}
+
+fn signatures_beside(file: &Path) -> Result<Vec<String>> {
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let prefix = format!("{}.", file.file_name().unwrap_or_default().to_string_lossy());
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(&prefix) && name.ends_with("sig") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| files::read(path)).collect()
+}
+
+fn print_receipt(receipt: &Receipt) {
+    println!("statement {}", receipt.statement);
+    match receipt.in_force {
+        true => println!("in force"),
+        false if receipt.missing.is_empty() => println!("recorded, without any signature yet"),
+        false => println!("still needs: {}", receipt.missing.join(", ")),
+    }
+}
+
+/// `drieslot pending`
+pub(crate) async fn pending(access: &Path) -> Result<()> {
+    let state = Register::open(access)?.state().await?;
+    for record in state.pending() {
+        println!("{:>6}  {} `{}`  needs: {}", record.index, record.kind(), record.id(), record.missing().join(", "));
+    }
+    Ok(())
+}
+
+/// `drieslot show`: by index, id, or the beginning of its hash.
+pub(crate) async fn show(access: &Path, wanted: &str) -> Result<()> {
+    let state = Register::open(access)?.state().await?;
+    let found = state.statements().iter().find(|record| {
+        record.id() == wanted
+            || record.index.to_string() == wanted
+            || (wanted.len() >= 6 && record.sha256.to_string().starts_with(wanted))
+    });
+    let hint = "list them with `drieslot access PRINCIPAL` or `drieslot pending`";
+    let record = found.ok_or_else(|| failure(format!("the register holds no statement `{wanted}`"), hint))?;
+    println!("{}", record.text);
+    println!("# entry {} of the register, SHA-256 {}", record.index, record.sha256);
+    for signer in &record.signers {
+        let function = signer.function.map_or("head".to_owned(), |function| function.to_string());
+        println!("# signed by {} ({function})", signer.name);
+    }
+    println!("# {}", record.status);
+    Ok(())
+}
+
+/// `drieslot access`: what a principal can do now.
+pub(crate) async fn access(access: &Path, principal: &str, now: Timestamp) -> Result<()> {
+    let state = Register::open(access)?.state().await?;
+    let mut any = false;
+    for mandate in state.mandates_of(principal) {
+        any = true;
+        print_mandate(&state, mandate, now);
+    }
+    if !any {
+        println!("{principal} has no mandate in force: every protected column is closed to it");
+    }
+    Ok(())
+}
+
+fn print_mandate(state: &State, mandate: &Mandate, now: Timestamp) {
+    let when = if now < mandate.valid_from {
+        "not yet valid"
+    } else if now >= mandate.valid_until {
+        "over"
+    } else {
+        "valid"
+    };
+    println!("mandate `{}` ({when}, {} to {})", mandate.id, mandate.valid_from, mandate.valid_until);
+    println!("  purpose {}, by {}", mandate.purpose, mandate.legal_basis);
+    if let Some(record) = state.find(Kind::Mandate, &mandate.id) {
+        let signers: Vec<&str> = record.signers.iter().map(|signer| signer.name.as_str()).collect();
+        println!("  signed by {}", signers.join(", "));
+    }
+    for grant in &mandate.grant {
+        let operations: Vec<String> = grant.operations.iter().map(ToString::to_string).collect();
+        println!("  {} in {}.{}: {}", operations.join(", "), mandate.database, grant.table, grant.columns.join(", "));
+    }
+}
+
+/// `drieslot revoke`: writes the revocation; it takes one officer's signature to work.
+pub(crate) async fn revoke(access: &Path, mandate: &str, why: &str, out: &Path, now: Timestamp) -> Result<()> {
+    let state = Register::open(access)?.state().await?;
+    if state.find(Kind::Mandate, mandate).is_none() {
+        let hint = "see `drieslot access PRINCIPAL` for the mandates in force";
+        return Err(failure(format!("the register holds no mandate `{mandate}`"), hint));
+    }
+    let tenant = state.tenant().context("the register has no charter in force")?.to_owned();
+    let revocation =
+        Revocation { tenant, id: format!("revoke-{mandate}"), issued: now, mandate: mandate.into(), why: why.into() };
+    files::write(out, &Statement::Revocation(revocation).to_text()?)?;
+    println!("written: {}", out.display());
+    println!("next:    drieslot sign {0} --key KEY && drieslot submit {0}", out.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{signature_path, signatures_beside};
+
+    #[test]
+    fn signatures_lie_beside_their_statement() {
+        let path = signature_path(Path::new("/a/m.toml"), Path::new("/o/keys/id_ed25519"));
+        assert_eq!(path, Path::new("/a/m.toml.keys.sig"));
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["m.toml", "m.toml.keys.sig", "m.toml.sig", "n.toml.sig", "m.toml.new"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        assert_eq!(signatures_beside(&folder.path().join("m.toml")).unwrap(), ["m.toml.keys.sig", "m.toml.sig"]);
+    }
+}

@@ -1,0 +1,228 @@
+//! A first classification, suggested from a dump's CREATE TABLE statements by the names of its columns.
+//!
+//! Owns the suggestion; it decides nothing. The officers read it, change it, and sign what they want.
+
+mod rules;
+mod tables;
+
+use std::collections::BTreeMap;
+
+use drieslot_schema::{LogicalType, Protection, TableId};
+
+use rules::{Kind, kind};
+pub(crate) use tables::Tables;
+use tables::{Column, Table};
+
+/// One column of a suggestion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SuggestedColumn {
+    pub(crate) name: String,
+    pub(crate) class: u8,
+    /// `None`: stays plain.
+    pub(crate) protected: Option<(LogicalType, Protection, String)>,
+    /// For the reader: why.
+    pub(crate) why: String,
+}
+
+/// One table of a suggestion: all of its columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SuggestedTable {
+    pub(crate) id: TableId,
+    pub(crate) columns: Vec<SuggestedColumn>,
+}
+
+/// A whole suggestion.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Suggestion {
+    pub(crate) tables: Vec<SuggestedTable>,
+    /// Columns that look personal but stay plain, with the reason. Somebody must look at these.
+    pub(crate) left_plain: Vec<String>,
+}
+
+impl Suggestion {
+    /// Seals columns that their names do not give away. Names that are not there change nothing.
+    pub(crate) fn also_seal(&mut self, tables: &Tables, columns: &[(&str, &str)]) {
+        for (table, column) in columns {
+            let created =
+                tables.iter().find(|(id, _)| id.table == *table).and_then(|(_, created)| created.column(column));
+            let suggested = self.tables.iter_mut().filter(|suggested| suggested.id.table == *table);
+            for suggested in
+                suggested.flat_map(|suggested| &mut suggested.columns).filter(|found| found.name == *column)
+            {
+                suggested.protected =
+                    created.and_then(|created| created.ty).map(|ty| (ty, Protection::Sealed, String::new()));
+                suggested.class = 4;
+            }
+        }
+    }
+}
+
+/// Suggests for all tables that were created.
+pub(crate) fn suggest(tables: &Tables) -> Suggestion {
+    let mut suggestion = Suggestion::default();
+    let domains = domains(tables);
+    for (id, table) in tables.iter() {
+        let columns = table.columns.iter().map(|column| {
+            let (suggested, left_plain) = suggest_column(id, table, column, &domains);
+            suggestion.left_plain.extend(left_plain);
+            suggested
+        });
+        let columns = columns.collect();
+        suggestion.tables.push(SuggestedTable { id: id.clone(), columns });
+    }
+    suggestion
+}
+
+/// The exact domain of each column that a foreign key ties to an identifier: both ends must be equal byte by byte.
+fn domains(tables: &Tables) -> BTreeMap<(TableId, String), (LogicalType, String)> {
+    let mut domains = BTreeMap::new();
+    for (id, table) in tables.iter() {
+        for column in &table.columns {
+            if let (Some(Kind::Identifier), Some(ty)) = (kind(&id.table, &column.name), exact_type(column)) {
+                domains.insert((id.clone(), column.name.clone()), (ty, domain_name(id, column, ty, &domains)));
+            }
+        }
+    }
+    // A chain of foreign keys is at most as long as there are tables.
+    for _ in 0..tables.len() {
+        for (id, table) in tables.iter() {
+            for (column, target) in &table.foreign_keys {
+                let Some((ty, domain)) = domains.get(target).cloned() else {
+                    continue;
+                };
+                domains.insert((id.clone(), column.clone()), (ty, domain));
+            }
+        }
+    }
+    domains
+}
+
+/// Numbers that the whole country shares can be joined between tables; anything else has its own key.
+fn domain_name(
+    id: &TableId,
+    column: &Column,
+    ty: LogicalType,
+    known: &BTreeMap<(TableId, String), (LogicalType, String)>,
+) -> String {
+    let own = format!("{}_{}", id.table, column.name);
+    if !rules::is_national(&column.name) {
+        return own;
+    }
+    let text = |ty| matches!(ty, LogicalType::Text | LogicalType::Varchar(_));
+    let shared = "national_number";
+    let fits = known
+        .values()
+        .filter(|(_, domain)| domain == shared)
+        .all(|(other, _)| *other == ty || (text(*other) && text(ty)));
+    if fits { shared.to_owned() } else { own }
+}
+
+fn exact_type(column: &Column) -> Option<LogicalType> {
+    column.ty.filter(|ty| *ty != LogicalType::Numeric(None))
+}
+
+fn suggest_column(
+    id: &TableId,
+    table: &Table,
+    column: &Column,
+    domains: &BTreeMap<(TableId, String), (LogicalType, String)>,
+) -> (SuggestedColumn, Option<String>) {
+    let plain =
+        |class, why: &str| SuggestedColumn { name: column.name.clone(), class, protected: None, why: why.into() };
+    if let Some((ty, domain)) = domains.get(&(id.clone(), column.name.clone())) {
+        let protected = Some((*ty, Protection::Exact, domain.clone()));
+        let why = "identifies a person; must be found and joined".into();
+        return (SuggestedColumn { name: column.name.clone(), class: 4, protected, why }, None);
+    }
+    let Some(kind) = kind(&id.table, &column.name) else {
+        return (plain(2, "no personal data by its name"), None);
+    };
+    if table.keys.contains(&column.name) {
+        let note = format!("{id}.{}: {}, but a key of the table", column.name, kind.what());
+        return (plain(kind.class(), "a key"), Some(note));
+    }
+    let Some(ty) = column.ty else {
+        let note =
+            format!("{id}.{}: {}, but no protection exists for {} yet", column.name, kind.what(), column.type_name);
+        return (plain(kind.class(), "personal, but its type cannot be protected yet"), Some(note));
+    };
+    let exact = table.indexed.contains(&column.name) && ty != LogicalType::Numeric(None);
+    let protection = if exact { Protection::Exact } else { Protection::Sealed };
+    let why =
+        if exact { format!("{}; an index or a uniqueness needs equality", kind.what()) } else { kind.what().into() };
+    let protected = Some((ty, protection, format!("{}_{}", id.table, column.name)));
+    (SuggestedColumn { name: column.name.clone(), class: kind.class(), protected, why }, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Suggestion, Tables, suggest};
+
+    fn suggested(statements: &[&str]) -> Suggestion {
+        let mut tables = Tables::default();
+        for statement in statements {
+            tables.read(statement).unwrap();
+        }
+        suggest(&tables)
+    }
+
+    fn protections(suggestion: &Suggestion) -> Vec<String> {
+        let columns =
+            suggestion.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
+        columns
+            .filter_map(|(table, column)| {
+                let (ty, protection, domain) = column.protected.as_ref()?;
+                Some(format!("{}.{} {ty} {protection} {domain}", table.id, column.name))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn people_are_protected_and_things_are_not() {
+        let found = suggested(&[
+            "CREATE TABLE artist (artist_id int PRIMARY KEY, name varchar(120))",
+            "CREATE TABLE customer (id int PRIMARY KEY, name text, \"FirstName\" varchar(40), \
+             email varchar(60) UNIQUE, city text, photo bytea, born date)",
+            "CREATE TABLE invoice (id int, billing_address varchar(70), total numeric(10,2), birth_date timestamp)",
+        ]);
+        assert_eq!(
+            protections(&found),
+            [
+                "public.customer.name text sealed customer_name",
+                "public.customer.FirstName character varying(40) sealed customer_FirstName",
+                "public.customer.email character varying(60) exact customer_email",
+                "public.customer.born date sealed customer_born",
+                "public.invoice.billing_address character varying(70) sealed invoice_billing_address",
+                "public.invoice.birth_date timestamp without time zone sealed invoice_birth_date",
+            ]
+        );
+        assert_eq!(
+            found.left_plain,
+            ["public.customer.photo: a picture of a person, but no protection exists for bytea yet"]
+        );
+    }
+
+    #[test]
+    fn keys_stay_plain_and_identifiers_share_a_domain_along_foreign_keys() {
+        let found = suggested(&[
+            "CREATE TABLE s.person (rijksregisternummer varchar(11), phone text, address text)",
+            "ALTER TABLE ONLY s.person ADD CONSTRAINT p PRIMARY KEY (rijksregisternummer)",
+            "CREATE TABLE s.visit (who varchar(11), niss text, phone text PRIMARY KEY)",
+            "ALTER TABLE s.visit ADD FOREIGN KEY (who) REFERENCES s.person",
+            "CREATE INDEX ON s.person (phone)",
+            "CREATE TABLE other (national_number bigint)",
+        ]);
+        assert_eq!(
+            protections(&found),
+            [
+                "public.other.national_number bigint exact national_number",
+                "s.person.rijksregisternummer character varying(11) exact person_rijksregisternummer",
+                "s.person.phone text exact person_phone",
+                "s.person.address text sealed person_address",
+                "s.visit.who character varying(11) exact person_rijksregisternummer",
+                "s.visit.niss text exact visit_niss",
+            ]
+        );
+        assert_eq!(found.left_plain, ["s.visit.phone: a telephone number, but a key of the table"]);
+    }
+}
