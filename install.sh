@@ -1,0 +1,42 @@
+# Sourced by ./demo, ./check and bench/run: installs what is missing, and says what.
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+need_rust() {
+  command -v cargo >/dev/null && return
+  echo "Rust is not installed: see https://rustup.rs, then run this again." >&2
+  exit 1
+}
+
+# Debian packages, by name.
+need_packages() {
+  local missing=() package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  echo "installing Debian packages: ${missing[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# PostgreSQL's server programs, without the cluster that Debian's package would start.
+need_postgres() {
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && return
+  need_packages postgresql-common
+  as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  need_packages postgresql-15
+}
+
+# Python packages for the independent readers in the tests, in a folder of this repository.
+need_python() {
+  [ -x target/python/bin/python ] || { echo "making a Python environment in target/python"; python3 -m venv target/python; }
+  local package
+  for package in "$@"; do
+    target/python/bin/python -c "import ${package%%[*}" 2>/dev/null && continue
+    echo "installing the Python package $package into target/python"
+    target/python/bin/pip install --quiet "$package"
+  done
+  PATH="$PWD/target/python/bin:$PATH"
+  export PATH
+}
