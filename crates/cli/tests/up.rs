@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::io::{BufRead, BufReader, Lines};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -146,16 +147,37 @@ fn a_trial_is_made_shown_resumed_and_stopped() {
     no_plaintext_at_the_processor(&home.data().join("processor"));
 
     killed_and_resumed(&home, port);
-    let mut child = up(&home, port, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("the gateway answers", || {
-        assert!(child.try_wait().unwrap().is_none(), "ended before the gateway answered");
-        psql(&home, port, "SELECT 1").status.success()
-    });
+    let resumed = Up::ready(up(&home, port, &[]));
     one_officer_stops_it(&home, port);
-    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert!(child.wait().unwrap().success());
+    resumed.terminate();
     nothing_listens(port);
+}
+
+/// A `drieslot up` whose tour is over: while it lasts, the gateway is restarted.
+struct Up {
+    child: Child,
+    /// Kept open: what it prints must go somewhere.
+    _lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Up {
+    fn ready(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut shown = String::new();
+        while !shown.contains("stays up until") {
+            let line = lines.next().unwrap_or_else(|| panic!("ended early:\n{shown}")).unwrap();
+            shown.push_str(&line);
+            shown.push('\n');
+        }
+        Self { child, _lines: lines }
+    }
+
+    fn terminate(mut self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
 }
 
 /// kill -9 leaves the parts to notice by themselves, and PostgreSQL to the next run.
@@ -287,18 +309,9 @@ fn a_dump_comes_in_as_plain_postgresql_would_have_it() {
         let dump = home.0.join(format!("{name}.sql"));
         let original = std::fs::read_to_string(Path::new(&folder).join(format!("{name}.sql"))).unwrap();
         std::fs::write(&dump, &original).unwrap();
-        let mut child = up(&home, port, &["--load", dump.to_str().unwrap()]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut shown = String::new();
-        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-        while !shown.contains("stays up until") {
-            let line = lines.next().unwrap_or_else(|| panic!("ended early:\n{shown}")).unwrap();
-            shown.push_str(&line);
-            shown.push('\n');
-        }
+        let loaded = Up::ready(up(&home, port, &["--load", dump.to_str().unwrap()]));
         compare_with_plain(&home, port, name, tables, &original);
-        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(child.wait().unwrap().success());
+        loaded.terminate();
     }
 }
 
