@@ -3,7 +3,7 @@
 
   read_cells.py vectors vectors/cells
   read_cells.py open --structure FILE --access FILE --keys FILE [--shares] --tenant T --domain D --epoch N \\
-                --column SCHEMA TABLE COLUMN --type TYPE --protection sealed|exact < cells
+                --column SCHEMA TABLE COLUMN --type TYPE --protection PROTECTION < cells
 
 FILE holds a function secret (or with --shares, a share) as 64 hexadecimal digits or as 32 bytes. Cells are read one a line in
 hexadecimal, with or without \\x, as `COPY (SELECT column FROM table) TO STDOUT` gives them; \\N is NULL.
@@ -24,7 +24,8 @@ CODES = {"boolean": 1, "smallint": 2, "integer": 3, "bigint": 4, "numeric": 5, "
 ALIASES = {"bool": "boolean", "int2": "smallint", "int": "integer", "int4": "integer", "int8": "bigint", "decimal": "numeric",
            "varchar": "character varying", "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone"}
 FUNCTIONS = ("structure", "access", "keys")
-PROTECTIONS = {"sealed": 1, "exact": 2}
+PROTECTIONS = {"sealed": 1, "exact": 2, "ordered": 3}
+ORDER_BITS = {"smallint": 16, "integer": 32, "date": 32}
 DATE_RANGE = (-2451545, 2145031949)
 TIMESTAMP_RANGE = (-211813488000000000, 9223371331200000000)
 
@@ -63,27 +64,35 @@ class DomainKey:
     def check(self):
         return expand(self.key, b"drieslot key check v1")
 
-    def open(self, cell, column, family, protection):
+    def open(self, cell, column, type_name, protection):
         """The canonical plaintext of a cell."""
-        code = PROTECTIONS[protection]
+        code, family = PROTECTIONS[protection], family_of(type_name)
+        front = 3 + (order_code_length(type_name) if code == 3 else 0)
         require(len(cell) >= 3, "not a cell")
         require(cell[0] >> 4 == 1, "unknown version")
         require(cell[0] & 15 == code, "wrong protection")
         require(struct.unpack(">H", cell[1:3])[0] == self.epoch, "other epoch")
-        require(len(cell) >= (31 if code == 1 else 19), "not a cell")
+        require(len(cell) >= (31 if code == 1 else front + 16), "not a cell")
         data = part(self.tenant) + part(self.domain) + part(bytes([code]))
         data += part(struct.pack(">H", self.epoch)) + part(bytes([CODES[family]]))
         if code == 1:
             data += b"".join(part(name.encode()) for name in column)
             nonce, body = cell[3:15], cell[15:]
         else:
-            nonce, body = bytes(12), cell[19:] + cell[3:19]
+            nonce, body = bytes(12), cell[front + 16:] + cell[front:front + 16]
+            data += part(cell[3:front]) if code == 3 else b""
         try:
             cipher = AESGCMSIV(expand(self.key, f"drieslot {protection} key v1".encode()))
             plain = cipher.decrypt(nonce, body, data)
         except (InvalidTag, ValueError):  # some versions raise ValueError where nothing but a tag is left
             raise CellError("refused") from None
         return unpad(plain) if CODES[family] in (5, 6) else plain
+
+
+def order_code_length(type_name):
+    if family_of(type_name) == "numeric":
+        return (2 * 10 ** int(type_name.split("(")[1].split(",")[0])).bit_length()
+    return ORDER_BITS.get(family_of(type_name), 64)
 
 
 def length_class(length):
@@ -195,7 +204,7 @@ def check_vectors(directory):
         place, family = (column["schema"], column["table"], column["name"]), family_of(column["type"])
         for vector in file["cells"]:
             try:
-                plain = key.open(bytes.fromhex(vector["cell"]), place, family, column["protection"])
+                plain = key.open(bytes.fromhex(vector["cell"]), place, column["type"], column["protection"])
                 found = {"text": text_of(family, plain)}
             except CellError as error:
                 found = {"error": str(error)}
@@ -222,7 +231,7 @@ def open_cells(options):
             continue
         try:
             cell = bytes.fromhex(line.lstrip("\\").removeprefix("x"))
-            text = text_of(family, key.open(cell, options.column, family, options.protection))
+            text = text_of(family, key.open(cell, options.column, options.type, options.protection))
             print(text.translate({92: "\\\\", 9: "\\t", 10: "\\n", 13: "\\r"}))
         except (CellError, ValueError) as error:
             faults += 1

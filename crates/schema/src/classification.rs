@@ -12,6 +12,18 @@ pub enum Protection {
     Sealed,
     /// Deterministic: equality, joins, grouping, uniqueness. The processor also learns which values are equal.
     Exact,
+    /// As `Exact`, and ranges, ORDER BY, min and max. The processor also learns the order of the values.
+    Ordered,
+}
+
+impl Protection {
+    /// Whether equal values have equal cells, so that cells can be compared, joined, grouped and unique.
+    pub fn shows_equality(self) -> bool {
+        match self {
+            Self::Sealed => false,
+            Self::Exact | Self::Ordered => true,
+        }
+    }
 }
 
 impl fmt::Display for Protection {
@@ -19,6 +31,7 @@ impl fmt::Display for Protection {
         f.write_str(match self {
             Self::Sealed => "sealed",
             Self::Exact => "exact",
+            Self::Ordered => "ordered",
         })
     }
 }
@@ -142,6 +155,14 @@ pub enum ClassificationError {
     /// `exact` needs one byte string per value; an unconstrained numeric has several (1.0 and 1.00).
     #[error("{0}: `exact` needs numeric(precision, scale), because 1.0 and 1.00 are equal but written differently")]
     ExactNumeric(ColumnId),
+    /// Only types of bounded width have an order code.
+    #[error("{id}: `ordered` is not possible for {ty}: {}", not_ordered(*ty))]
+    NotOrdered {
+        /// The column.
+        id: Box<ColumnId>,
+        /// Its type.
+        ty: LogicalType,
+    },
     /// Columns of one domain are compared byte by byte.
     #[error(
         "domain {domain}: {first} and {second} have different types or protections; columns of one domain must agree"
@@ -157,6 +178,22 @@ pub enum ClassificationError {
     /// The subject is not a column of the table's list.
     #[error("table {0}: the subject column `{1}` is not among its columns")]
     UnknownSubject(TableId, String),
+}
+
+fn not_ordered(ty: LogicalType) -> &'static str {
+    match ty {
+        LogicalType::Numeric(None) => "write numeric(precision, scale)",
+        LogicalType::Numeric(Some(_)) => "its precision may be 33 at most",
+        LogicalType::Text | LogicalType::Varchar(_) => "the order of texts depends on a collation; use `exact`",
+        LogicalType::Bool
+        | LogicalType::Int2
+        | LogicalType::Int4
+        | LogicalType::Int8
+        | LogicalType::Date
+        | LogicalType::Timestamp
+        | LogicalType::Timestamptz
+        | LogicalType::Uuid => "use `exact`",
+    }
 }
 
 impl Classification {
@@ -207,15 +244,21 @@ impl Classification {
     }
 }
 
-/// Exact columns of one domain are compared as bytes, so they must be sealed alike; two sealed columns may share a
-/// domain whatever their types, but a domain is either all exact or all sealed.
+/// Cells of one domain are compared as bytes, so they must be made alike; two sealed columns may share a domain whatever
+/// their types, but all columns of a domain have one protection.
 fn check_column(protected: &Protected, domains: &mut BTreeMap<Domain, Protected>) -> Result<(), ClassificationError> {
-    if protected.protection == Protection::Exact && protected.ty == LogicalType::Numeric(None) {
-        return Err(ClassificationError::ExactNumeric(protected.id.clone()));
+    match protected.protection {
+        Protection::Exact if protected.ty == LogicalType::Numeric(None) => {
+            return Err(ClassificationError::ExactNumeric(protected.id.clone()));
+        }
+        Protection::Ordered if protected.ty.order_bits().is_none() => {
+            return Err(ClassificationError::NotOrdered { id: Box::new(protected.id.clone()), ty: protected.ty });
+        }
+        Protection::Sealed | Protection::Exact | Protection::Ordered => {}
     }
     let first = domains.entry(protected.domain.clone()).or_insert_with(|| protected.clone());
     let agree = first.protection == protected.protection
-        && (protected.protection == Protection::Sealed || comparable(first.ty, protected.ty));
+        && (!protected.protection.shows_equality() || comparable(first.ty, protected.ty));
     if agree {
         return Ok(());
     }

@@ -10,4 +10,4 @@ pub use classification::{
     Class, Classification, ClassificationError, Column, ColumnId, Domain, Protected, Protection, Table, TableId,
     Unlisted,
 };
-pub use types::{LogicalType, TypeError};
+pub use types::{LogicalType, MAX_ORDER_BITS, TypeError};

@@ -107,6 +107,26 @@ impl fmt::Display for LogicalType {
     }
 }
 
+/// The widest order code, in bits of the value.
+pub const MAX_ORDER_BITS: u16 = 112;
+
+impl LogicalType {
+    /// Bits of the value's place in the order of its type; `None` where the type cannot be `ordered`.
+    pub fn order_bits(self) -> Option<u16> {
+        match self {
+            Self::Int2 => Some(16),
+            Self::Int4 | Self::Date => Some(32),
+            Self::Int8 | Self::Timestamp | Self::Timestamptz => Some(64),
+            // 2·10^precision, the place of NaN, is the greatest.
+            Self::Numeric(Some((precision, _))) => {
+                let greatest = 10_u128.checked_pow(u32::from(precision))?.checked_mul(2)?;
+                u16::try_from(u128::BITS - greatest.leading_zeros()).ok().filter(|bits| *bits <= MAX_ORDER_BITS)
+            }
+            Self::Bool | Self::Numeric(None) | Self::Text | Self::Varchar(_) | Self::Uuid => None,
+        }
+    }
+}
+
 impl FromStr for LogicalType {
     type Err = TypeError;
 
@@ -164,6 +184,13 @@ mod tests {
         for name in ["", "varchar(0)", "numeric(0)", "numeric(2,3)", "int[]", "varchar(40", "money", "text(3)"] {
             assert!(name.parse::<LogicalType>().is_err(), "{name} must be refused");
         }
+    }
+
+    #[test]
+    fn an_order_code_has_a_bounded_width() {
+        let bits = |name: &str| name.parse::<LogicalType>().unwrap().order_bits();
+        assert_eq!((bits("date"), bits("numeric(10,2)"), bits("numeric(33,33)")), (Some(32), Some(35), Some(111)));
+        assert_eq!((bits("numeric(34,0)"), bits("numeric"), bits("text"), bits("uuid")), (None, None, None, None));
     }
 
     #[test]

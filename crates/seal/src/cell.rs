@@ -5,8 +5,10 @@
 //! header  version (high nibble) | protection (low nibble), epoch (2 bytes, big-endian)
 //! sealed  header ‖ nonce 12 ‖ ciphertext ‖ tag 16
 //! exact   header ‖ tag 16 ‖ ciphertext               nonce all zero: a deterministic AEAD
+//! ordered header ‖ order code ‖ tag 16 ‖ ciphertext  nonce all zero; the code is associated data
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use drieslot_schema::{LogicalType, Protected, Protection};
 
 use crate::context::push_part;
 use crate::nonces::NONCE_LEN;
-use crate::{CellKey, Nonces, SealError, padding};
+use crate::{CellKey, Nonces, SealError, order, padding};
 
 /// The format version that this crate writes and reads.
 pub const VERSION: u8 = 1;
@@ -87,14 +89,19 @@ impl ColumnCipher {
             if is_padded(self.ty) { padding::class_of(canonical.len()).ok_or(too_long)? } else { canonical.len() };
         out.reserve(HEADER_LEN + NONCE_LEN + padded_len + TAG_LEN);
         out.extend_from_slice(&self.header);
+        let front = out.len();
+        if self.protection == Protection::Ordered {
+            order::push_code(self.key.order_code(), self.ty, canonical, out)?;
+        }
+        let aad = self.associated_with(out.get(front..).unwrap_or_default())?;
         let before = out.len();
         let nonce = match self.protection {
             Protection::Sealed => nonces.next()?,
-            Protection::Exact => [0; NONCE_LEN],
+            Protection::Exact | Protection::Ordered => [0; NONCE_LEN],
         };
         match self.protection {
             Protection::Sealed => out.extend_from_slice(&nonce),
-            Protection::Exact => out.extend_from_slice(&[0; TAG_LEN]),
+            Protection::Exact | Protection::Ordered => out.extend_from_slice(&[0; TAG_LEN]),
         }
         let body = out.len();
         out.extend_from_slice(canonical);
@@ -105,13 +112,25 @@ impl ColumnCipher {
         let tag = self
             .key
             .for_protection(self.protection)
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&self.aad), plaintext)
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&*aad), plaintext)
             .map_err(|_| SealError::Library)?;
         match self.protection {
             Protection::Sealed => out.extend_from_slice(tag.as_ref()),
-            Protection::Exact => out.get_mut(before..body).ok_or(SealError::Library)?.copy_from_slice(tag.as_ref()),
+            Protection::Exact | Protection::Ordered => {
+                out.get_mut(before..body).ok_or(SealError::Library)?.copy_from_slice(tag.as_ref());
+            }
         }
         Ok(())
+    }
+
+    /// The column's associated data, with the order code of one cell where it has one: a code cannot be exchanged.
+    fn associated_with(&self, code: &[u8]) -> Result<Cow<'_, [u8]>, SealError> {
+        if self.protection != Protection::Ordered {
+            return Ok(Cow::Borrowed(&self.aad));
+        }
+        let mut aad = self.aad.clone();
+        push_part(&mut aad, code)?;
+        Ok(Cow::Owned(aad))
     }
 
     /// Appends the canonical plaintext of a cell to `out`, which is left as it was on an error.
@@ -121,13 +140,19 @@ impl ColumnCipher {
     /// authenticate, whatever the cause.
     pub fn open(&self, cell: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         let body = self.body_of(cell)?;
+        let code_len = match self.protection {
+            Protection::Ordered => order::code_len(self.ty).ok_or(SealError::NotOrdered)?,
+            Protection::Sealed | Protection::Exact => 0,
+        };
+        let (code, body) = body.split_at_checked(code_len).ok_or(SealError::NotACell)?;
+        let aad = self.associated_with(code)?;
         let (nonce, tag, ciphertext) = match self.protection {
             Protection::Sealed => {
                 let (nonce, rest) = body.split_first_chunk::<NONCE_LEN>().ok_or(SealError::NotACell)?;
                 let (ciphertext, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(SealError::NotACell)?;
                 (*nonce, tag, ciphertext)
             }
-            Protection::Exact => {
+            Protection::Exact | Protection::Ordered => {
                 let (tag, ciphertext) = body.split_first_chunk::<TAG_LEN>().ok_or(SealError::NotACell)?;
                 ([0; NONCE_LEN], tag, ciphertext)
             }
@@ -136,7 +161,7 @@ impl ColumnCipher {
         out.resize(start + ciphertext.len(), 0);
         let opened = match out.get_mut(start..) {
             None => Err(SealError::Library),
-            Some(plaintext) => self.decrypt(nonce, tag, ciphertext, plaintext),
+            Some(plaintext) => self.decrypt(nonce, &aad, (tag, ciphertext), plaintext),
         };
         match opened {
             Ok(len) => out.truncate(start + len),
@@ -166,13 +191,13 @@ impl ColumnCipher {
     fn decrypt(
         &self,
         nonce: [u8; NONCE_LEN],
-        tag: &[u8; TAG_LEN],
-        ciphertext: &[u8],
+        aad: &[u8],
+        (tag, ciphertext): (&[u8; TAG_LEN], &[u8]),
         plaintext: &mut [u8],
     ) -> Result<usize, SealError> {
         self.key
             .for_protection(self.protection)
-            .open_separate_gather(Nonce::assume_unique_for_key(nonce), Aad::from(&self.aad), ciphertext, tag, plaintext)
+            .open_separate_gather(Nonce::assume_unique_for_key(nonce), Aad::from(aad), ciphertext, tag, plaintext)
             .map_err(|_| SealError::Refused)?;
         if is_padded(self.ty) {
             padding::unpadded_len(plaintext).ok_or(SealError::Refused)
@@ -201,7 +226,7 @@ pub fn epoch_of(cell: &[u8]) -> Result<u16, SealError> {
 }
 
 /// Length-prefixed: tenant, domain, protection, epoch, type; for `sealed` also schema, table and column, so that a
-/// cell cannot be moved. Exact cells of a domain must be equal across its columns, and cannot be bound to one.
+/// cell cannot be moved. Exact and ordered cells of a domain must be equal across its columns, and cannot be bound to one.
 fn associated_data(key: &CellKey, column: &Protected) -> Result<Vec<u8>, SealError> {
     let context = key.context();
     let mut out = Vec::new();
@@ -222,6 +247,7 @@ fn protection_code(protection: Protection) -> u8 {
     match protection {
         Protection::Sealed => 1,
         Protection::Exact => 2,
+        Protection::Ordered => 3,
     }
 }
 

@@ -41,6 +41,9 @@ pub enum SealError {
         /// The limit in bytes.
         max: usize,
     },
+    /// The value has no place in an order: its type has none, or it is no value of its type.
+    #[error("the value has no order code")]
+    NotOrdered,
     /// The key of one domain was offered for a column of another.
     #[error("column {column} belongs to domain `{wanted}`, but the key is of domain `{given}`")]
     WrongDomain {

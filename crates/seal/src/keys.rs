@@ -8,6 +8,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, LessSafeKey, UnboundKey};
+use aws_lc_rs::cipher::{AES_256, EncryptingKey, UnboundCipherKey};
 use drieslot_schema::Protection;
 use zeroize::Zeroizing;
 
@@ -19,6 +20,8 @@ const SHARE_CHECK: &[u8] = b"drieslot share check v1";
 const KEY_CHECK: &[u8] = b"drieslot key check v1";
 const SEALED_KEY: &[u8] = b"drieslot sealed key v1";
 const EXACT_KEY: &[u8] = b"drieslot exact key v1";
+const ORDERED_KEY: &[u8] = b"drieslot ordered key v1";
+const ORDER_CODE_KEY: &[u8] = b"drieslot order code key v1";
 
 /// k_f: the secret of one function, held by its custodian only. 32 bytes.
 pub struct FunctionSecret(Secret32);
@@ -119,17 +122,36 @@ pub struct CellKey {
     context: DomainContext,
     sealed: LessSafeKey,
     exact: LessSafeKey,
+    ordered: LessSafeKey,
+    order_code: OrderKey,
+}
+
+/// The key of a domain's order codes.
+pub(crate) struct OrderKey(EncryptingKey);
+
+impl OrderKey {
+    fn new(key: &Secret32) -> Result<Self, SealError> {
+        let unbound = UnboundCipherKey::new(&AES_256, key.as_slice()).map_err(|_| SealError::Library)?;
+        EncryptingKey::ecb(unbound).map(Self).map_err(|_| SealError::Library)
+    }
+
+    /// AES-256 of each block of 16 bytes by itself: the pseudorandom function of the order codes.
+    pub(crate) fn encrypt_blocks(&self, blocks: &mut [u8]) -> Result<(), SealError> {
+        self.0.encrypt(blocks).map(drop).map_err(|_| SealError::Library)
+    }
 }
 
 impl CellKey {
-    /// `HKDF-Expand(K, "drieslot sealed key v1")` and `HKDF-Expand(K, "drieslot exact key v1")`, expanded.
+    /// `HKDF-Expand(K, label)` for the label of each protection and of the order codes, expanded.
     ///
     /// # Errors
     /// `Library`.
     pub fn new(key: &DomainKey, context: DomainContext) -> Result<Self, SealError> {
         let sealed = expand_aes(&hkdf_expand(&key.0, SEALED_KEY))?;
         let exact = expand_aes(&hkdf_expand(&key.0, EXACT_KEY))?;
-        Ok(Self { context, sealed, exact })
+        let ordered = expand_aes(&hkdf_expand(&key.0, ORDERED_KEY))?;
+        let order_code = OrderKey::new(&hkdf_expand(&key.0, ORDER_CODE_KEY))?;
+        Ok(Self { context, sealed, exact, ordered, order_code })
     }
 
     /// What the key is for.
@@ -141,7 +163,12 @@ impl CellKey {
         match protection {
             Protection::Sealed => &self.sealed,
             Protection::Exact => &self.exact,
+            Protection::Ordered => &self.ordered,
         }
+    }
+
+    pub(crate) fn order_code(&self) -> &OrderKey {
+        &self.order_code
     }
 }
 

@@ -9,6 +9,7 @@ mod context;
 mod error;
 mod keys;
 mod nonces;
+mod order;
 mod padding;
 mod primitives;
 pub mod values;

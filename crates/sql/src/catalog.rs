@@ -41,6 +41,7 @@ pub const SYSTEM_CATALOG_SQL: &str = concat!(
     " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped",
     " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{pg_catalog,information_schema}'::pg_catalog.text[])",
     " AND c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{r,v,m,f,p,c}'::pg_catalog.text[])",
+    " UNION ALL SELECT 'v', '0', '', pg_catalog.current_setting('server_version_num'), '', NULL, NULL, NULL, NULL, NULL",
 );
 
 /// The catalogue's rows are not those of [`CATALOG_SQL`].
@@ -89,6 +90,8 @@ pub struct Catalog {
     functions: BTreeSet<String>,
     operators: BTreeSet<String>,
     types: BTreeSet<String>,
+    /// `server_version_num`; 0 where it is not known.
+    version: u32,
     system: Option<Arc<Catalog>>,
 }
 
@@ -117,6 +120,7 @@ impl Catalog {
                 "f" => drop(catalog.functions.insert(name.clone())),
                 "o" => drop(catalog.operators.insert(name.clone())),
                 "t" => drop(catalog.types.insert(name.clone())),
+                "v" => catalog.version = name.parse().map_err(|_| error("server_version_num"))?,
                 _ => return Err(error("unknown kind of row")),
             }
         }
@@ -175,6 +179,11 @@ impl Catalog {
     /// Whether an operator of that name exists outside `pg_catalog`.
     pub fn has_user_operator(&self, name: &str) -> bool {
         self.operators.contains(name)
+    }
+
+    /// Whether the server has `min(bytea)` and `max(bytea)`.
+    pub(crate) fn has_extremes_of_bytes(&self) -> bool {
+        self.system.as_ref().map_or(self.version, |system| system.version) >= 180_000
     }
 
     /// Whether a type of that name exists outside `pg_catalog`; every user relation has one of its own name.

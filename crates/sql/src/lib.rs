@@ -27,6 +27,6 @@ pub use plan::{Session, plan};
 pub use refusal::Refusal;
 pub use statement::{
     ClientParameter, Command, CopyFormat, CopyPlan, Effects, Kind, PassProof, Purpose, ResultColumn, Rewritten,
-    ServerParameter, Slot, SlotSource, Statement, Use,
+    ServerParameter, Slot, SlotSource, Statement, Typed, Use,
 };
 pub use template::Template;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use drieslot_schema::{ColumnId, Protected, TableId};
+use drieslot_schema::{ColumnId, LogicalType, Protected, TableId};
 
 use crate::template::Template;
 
@@ -201,11 +201,20 @@ pub struct Rewritten {
 pub struct Slot {
     /// Where the value comes from.
     pub source: SlotSource,
-    /// Which column's cell to make. Its type is the one to read the value with: that of the column where the value is
-    /// stored; without the length limit where it is compared; that of the cast where the statement has a cast.
-    pub column: Protected,
+    /// Which column's cell to make, and the type to read the value with: that of the column where the value is stored;
+    /// without the length limit where it is compared; that of the cast where the statement has a cast.
+    pub value: Typed,
     /// What the cell is for.
     pub purpose: Purpose,
+}
+
+/// A column whose cells stand somewhere in a statement, and the type that their values have there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    /// As it is classified: what its cells are made for.
+    pub column: Protected,
+    /// Without a modifier where PostgreSQL gives none, as beside a literal.
+    pub ty: LogicalType,
 }
 
 /// What a cell is for.
@@ -251,8 +260,8 @@ pub enum ServerParameter {
 pub enum ClientParameter {
     /// Goes as it is, as the server parameter with this index, from 0.
     Plain(usize),
-    /// Becomes cells; to the client it has this column's logical type.
-    Protected(Protected),
+    /// Becomes cells; to the client it has this type.
+    Protected(Typed),
     /// The statement does not name it.
     Unused,
 }
@@ -263,12 +272,12 @@ pub enum ResultColumn {
     /// As it comes.
     Plain,
     /// Cells of this column.
-    Protected(Protected),
+    Protected(Typed),
 }
 
 impl ResultColumn {
     /// The column whose cells it holds.
-    pub fn protected(&self) -> Option<&Protected> {
+    pub fn protected(&self) -> Option<&Typed> {
         match self {
             Self::Plain => None,
             Self::Protected(protected) => Some(protected),

@@ -109,7 +109,7 @@ impl Drop for Server {
 fn cell(slot: &Slot) -> String {
     let SlotSource::Literal { text: Some(text), .. } = &slot.source else { panic!("no literal") };
     let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let first = if slot.column.protection == Protection::Exact { "12" } else { "11" };
+    let first = if slot.value.column.protection == Protection::Exact { "12" } else { "11" };
     format!("'\\x{first}{}{digits}'::pg_catalog.bytea", "00".repeat(40))
 }
 

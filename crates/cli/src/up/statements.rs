@@ -53,6 +53,9 @@ fn entry(column: &SuggestedColumn, database: &str) -> ColumnEntry {
         Some((ty, Protection::Exact, domain)) => {
             (ProtectionWord::Exact, Some(ty.to_string()), Some(format!("{database}.{domain}")))
         }
+        Some((ty, Protection::Ordered, domain)) => {
+            (ProtectionWord::Ordered, Some(ty.to_string()), Some(format!("{database}.{domain}")))
+        }
     };
     ColumnEntry { name: column.name.clone(), class: column.class, protection, ty, domain }
 }

@@ -2,7 +2,7 @@
 //! processor says of its parameters is told in the client's numbering.
 
 use bytes::{BufMut, BytesMut};
-use drieslot_sql::{self as sql, ClientParameter, Rewritten, ServerParameter, SlotSource};
+use drieslot_sql::{ClientParameter, Rewritten, ServerParameter, SlotSource};
 use drieslot_wire as wire;
 
 use super::cells::Column;
@@ -30,7 +30,7 @@ impl Session {
             return Err(Refusal::new("08P01", message).into());
         }
         let columns = self.slot_columns(rewritten)?;
-        self.cells.columns(rewritten.columns.iter().map(sql::ResultColumn::protected))?;
+        self.result_columns(rewritten)?;
         let wanted: Vec<i16> =
             (0..rewritten.columns.len()).map(|index| wire::format_at(&bind.result_formats, index)).collect();
         if bind.result_formats.len() > 1 && bind.result_formats.len() != wanted.len() {
@@ -141,8 +141,8 @@ fn put_value(out: &mut BytesMut, value: Option<&[u8]>) {
 pub(super) fn client_oids(rewritten: &Rewritten, server: &[u32], declared: &[u32]) -> Vec<u32> {
     let of = |(index, parameter): (usize, &ClientParameter)| match parameter {
         ClientParameter::Plain(at) => server.get(*at).copied().unwrap_or(0),
-        ClientParameter::Protected(protected) => {
-            declared.get(index).copied().filter(|oid| *oid != 0).unwrap_or(protected.ty.oid())
+        ClientParameter::Protected(typed) => {
+            declared.get(index).copied().filter(|oid| *oid != 0).unwrap_or(typed.ty.oid())
         }
         ClientParameter::Unused => declared.get(index).copied().unwrap_or(0),
     };

@@ -13,17 +13,18 @@ use super::Stall;
 use crate::Shared;
 use crate::refusal::Refusal;
 
-/// A column's cipher, and what a client sees of it.
+/// A column's cipher, and the type of its values at one place of a statement.
 #[derive(Clone)]
 pub(super) struct Column {
-    pub(super) protected: Protected,
+    pub(super) id: ColumnId,
+    pub(super) ty: LogicalType,
     pub(super) cipher: Arc<ColumnCipher>,
 }
 
 /// Seals and opens for one session. Ciphers live as long as the lease of their key.
 pub(super) struct Cells {
     shared: Arc<Shared>,
-    columns: HashMap<ColumnId, (Arc<CellKey>, Arc<ColumnCipher>)>,
+    ciphers: HashMap<Protected, (Arc<CellKey>, Arc<ColumnCipher>)>,
     nonces: Nonces,
     /// Session settings that values depend on; `None` while the session's TimeZone is not understood.
     pub(super) settings: Option<Settings>,
@@ -42,7 +43,7 @@ impl Cells {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            columns: HashMap::new(),
+            ciphers: HashMap::new(),
             nonces: Nonces::new(),
             settings: None,
             iso_dates: false,
@@ -51,33 +52,34 @@ impl Cells {
     }
 
     /// The column's cipher under a key whose lease holds now; a stall where the key must be fetched first.
-    pub(super) fn column(&mut self, protected: &Protected) -> Result<Column, Stall> {
+    pub(super) fn column(&mut self, protected: &Protected, ty: LogicalType) -> Result<Column, Stall> {
         let epoch = self.shared.follower.state().current_epoch(&protected.domain);
         let Some(key) = self.shared.keyring.cached(&protected.domain, epoch) else {
-            self.columns.remove(&protected.id);
+            self.ciphers.remove(protected);
             return Err(Stall::Keys(vec![(protected.domain.clone(), epoch)]));
         };
-        if let Some((known, cipher)) = self.columns.get(&protected.id)
+        let id = protected.id.clone();
+        if let Some((known, cipher)) = self.ciphers.get(protected)
             && Arc::ptr_eq(known, &key)
         {
-            return Ok(Column { protected: protected.clone(), cipher: Arc::clone(cipher) });
+            return Ok(Column { id, ty, cipher: Arc::clone(cipher) });
         }
         let cipher = ColumnCipher::new(Arc::clone(&key), protected)
-            .map_err(|error| Refusal::internal(format!("column {}: {error}", protected.id)))?;
+            .map_err(|error| Refusal::internal(format!("column {id}: {error}")))?;
         let cipher = Arc::new(cipher);
-        self.columns.insert(protected.id.clone(), (key, Arc::clone(&cipher)));
-        Ok(Column { protected: protected.clone(), cipher })
+        self.ciphers.insert(protected.clone(), (key, Arc::clone(&cipher)));
+        Ok(Column { id, ty, cipher })
     }
 
     /// Several at once: all missing keys are asked for together.
     pub(super) fn columns<'p>(
         &mut self,
-        wanted: impl Iterator<Item = Option<&'p Protected>>,
+        wanted: impl Iterator<Item = Option<(&'p Protected, LogicalType)>>,
     ) -> Result<Vec<Option<Column>>, Stall> {
         let mut found = Vec::new();
         let mut missing: Vec<(Domain, u16)> = Vec::new();
-        for protected in wanted {
-            match protected.map(|protected| self.column(protected)).transpose() {
+        for wanted in wanted {
+            match wanted.map(|(protected, ty)| self.column(protected, ty)).transpose() {
                 Ok(column) => found.push(column),
                 Err(Stall::Keys(keys)) => missing.extend(keys),
                 Err(other) => return Err(other),
@@ -103,12 +105,12 @@ impl Cells {
     /// A number that the column would have to round equals none of its values, but its rounded form may: such a
     /// comparison is refused.
     pub(super) fn check_purpose(&self, column: &Column, purpose: Purpose, text: &[u8]) -> Result<(), Refusal> {
-        let LogicalType::Numeric(Some((_, scale))) = column.protected.ty else { return Ok(()) };
+        let LogicalType::Numeric(Some((_, scale))) = column.ty else { return Ok(()) };
         if purpose == Purpose::Store || !rounds(text, usize::from(scale)) {
             return Ok(());
         }
         Err(Refusal::new("0A000", "a number with more decimals than the protected column cannot be compared with it")
-            .detail(format!("Column {} has {scale} decimals.", column.protected.id))
+            .detail(format!("Column {} has {scale} decimals.", column.id))
             .hint("Round the value before comparing."))
     }
 
@@ -121,7 +123,7 @@ impl Cells {
         bytes: &[u8],
     ) -> Result<(), Refusal> {
         let numeric = LogicalType::Numeric(None);
-        if purpose == Purpose::Store || !matches!(column.protected.ty, LogicalType::Numeric(Some(_))) {
+        if purpose == Purpose::Store || !matches!(column.ty, LogicalType::Numeric(Some(_))) {
             return Ok(());
         }
         let (mut plain, mut text) = (Vec::new(), Vec::new());
@@ -145,7 +147,7 @@ impl Cells {
     ) -> Result<(), Refusal> {
         let text = std::str::from_utf8(text)
             .map_err(|_| Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\""))?;
-        let ty = column.protected.ty;
+        let ty = column.ty;
         let mut plain = std::mem::take(&mut self.plain);
         let encoded = self.settings_for(ty).and_then(|settings| {
             values::encode_text(ty, text, explicit_cast, settings, &mut plain)
@@ -163,8 +165,8 @@ impl Cells {
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let mut plain = std::mem::take(&mut self.plain);
-        let encoded = values::encode_binary(column.protected.ty, oid, bytes, &mut plain)
-            .map_err(|error| value_error(column, &error));
+        let encoded =
+            values::encode_binary(column.ty, oid, bytes, &mut plain).map_err(|error| value_error(column, &error));
         self.finish_seal(column, plain, encoded, out)
     }
 
@@ -177,7 +179,7 @@ impl Cells {
     ) -> Result<(), Refusal> {
         let sealed = encoded.and_then(|()| {
             column.cipher.seal(&plain, &mut self.nonces, out).map_err(|error| {
-                Refusal::new("54000", format!("a value for column {} cannot be sealed: {error}", column.protected.id))
+                Refusal::new("54000", format!("a value for column {} cannot be sealed: {error}", column.id))
             })
         });
         plain.clear();
@@ -188,18 +190,17 @@ impl Cells {
     /// A cell becomes a value in `format` (0 text, 1 binary), appended to `out`.
     pub(super) fn open(&mut self, column: &Column, cell: &[u8], format: i16, out: &mut Vec<u8>) -> Result<(), Refusal> {
         self.plain.clear();
-        let protected = &column.protected;
         column.cipher.open(cell, &mut self.plain).map_err(|error| {
-            tracing::error!(column = %protected.id, %error, "a cell does not open");
-            Refusal::new("XX001", format!("a value of column {} was altered or does not belong there", protected.id))
+            tracing::error!(column = %column.id, %error, "a cell does not open");
+            Refusal::new("XX001", format!("a value of column {} was altered or does not belong there", column.id))
                 .detail(error.to_string())
                 .hint("The processor has changed, moved or replaced it. Tell the key officer and restore the row.")
         })?;
         let decoded = if format == 1 {
-            values::decode_binary(protected.ty, &self.plain, out)
+            values::decode_binary(column.ty, &self.plain, out)
         } else {
-            let settings = self.settings_for(protected.ty)?;
-            values::decode_text(protected.ty, &self.plain, settings, out)
+            let settings = self.settings_for(column.ty)?;
+            values::decode_text(column.ty, &self.plain, settings, out)
         };
         self.plain.clear();
         decoded.map_err(|error| value_error(column, &error))
@@ -207,7 +208,7 @@ impl Cells {
 }
 
 fn value_error(column: &Column, error: &ValueError) -> Refusal {
-    let place = format!("Column {}.", column.protected.id);
+    let place = format!("Column {}.", column.id);
     let detail = error.detail.as_ref().map_or(place.clone(), |detail| format!("{detail} {place}"));
     let refusal = Refusal::new(error.sqlstate, error.message.clone()).detail(detail);
     match error.hint {

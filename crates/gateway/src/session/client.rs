@@ -214,7 +214,7 @@ impl Session {
             Kind::Pass(_) => {}
             Kind::Rewritten(rewritten) => {
                 if rewritten.columns.iter().any(|column| column.protected().is_some()) {
-                    let columns = self.cells.columns(rewritten.columns.iter().map(sql::ResultColumn::protected))?;
+                    let columns = self.result_columns(rewritten)?;
                     let text = vec![0; columns.len()];
                     let formats_each = formats.map_or(text, <[i16]>::to_vec);
                     run.rows = Some(RowView { columns, formats: formats_each, binary_cells: formats.is_some() });
@@ -241,7 +241,7 @@ impl Session {
             .hint("Leave out FORMAT csv or binary.")
             .into());
         }
-        self.cells.columns(plan.columns.iter().map(Option::as_ref))
+        self.cells.columns(plan.columns.iter().map(|column| column.as_ref().map(|column| (column, column.ty))))
     }
 
     /// The cells of a statement's literals, for a simple query.
@@ -271,7 +271,13 @@ impl Session {
     }
 
     pub(super) fn slot_columns(&mut self, rewritten: &Rewritten) -> Result<Vec<Option<Column>>, Stall> {
-        self.cells.columns(rewritten.slots.iter().map(|slot| Some(&slot.column)))
+        self.cells.columns(rewritten.slots.iter().map(|slot| Some((&slot.value.column, slot.value.ty))))
+    }
+
+    /// How the columns of a result are opened.
+    pub(super) fn result_columns(&mut self, rewritten: &Rewritten) -> Result<Vec<Option<Column>>, Stall> {
+        let typed = rewritten.columns.iter().map(sql::ResultColumn::protected);
+        self.cells.columns(typed.map(|typed| typed.map(|typed| (&typed.column, typed.ty))))
     }
 
     fn on_parse(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {

@@ -78,11 +78,11 @@ pub(super) fn describe(
     }
     for (index, field) in description.fields.iter_mut().enumerate() {
         let plan = planned.and_then(|planned| planned.get(index)).and_then(ResultColumn::protected);
-        check_origin(field, plan, catalog, classification)?;
-        if let Some(protected) = plan {
-            field.type_oid = protected.ty.oid();
-            field.type_length = protected.ty.typlen();
-            field.type_modifier = protected.ty.typmod();
+        check_origin(field, plan.map(|typed| &typed.column), catalog, classification)?;
+        if let Some(typed) = plan {
+            field.type_oid = typed.ty.oid();
+            field.type_length = typed.ty.typlen();
+            field.type_modifier = typed.ty.typmod();
             if let Some(format) = formats.and_then(|formats| formats.get(index)) {
                 field.format = *format;
             }

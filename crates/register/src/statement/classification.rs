@@ -58,7 +58,7 @@ pub struct ColumnEntry {
     pub name: String,
     /// Data class, 1 to 5.
     pub class: u8,
-    /// `plain`, `sealed` or `exact`.
+    /// `plain`, `sealed`, `exact` or `ordered`.
     pub protection: ProtectionWord,
     /// Its type; required where it is protected, refused where it is not.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -78,6 +78,8 @@ pub enum ProtectionWord {
     Sealed,
     /// Deterministic.
     Exact,
+    /// Deterministic, and in the order of the values.
+    Ordered,
 }
 
 /// What holds for what is not listed, as written.
@@ -152,6 +154,7 @@ impl ColumnEntry {
         let protection = match self.protection {
             ProtectionWord::Sealed => schema::Protection::Sealed,
             ProtectionWord::Exact => schema::Protection::Exact,
+            ProtectionWord::Ordered => schema::Protection::Ordered,
             ProtectionWord::Plain if self.ty.is_some() || self.domain.is_some() => {
                 return Err(format!("{id} is plain, so it has no `type` and no `domain`: leave them out"));
             }

@@ -150,6 +150,31 @@ pub fn decode_binary(ty: LogicalType, canonical: &[u8], out: &mut Vec<u8>) -> Re
     Ok(())
 }
 
+/// The place of a canonical plaintext in PostgreSQL's order of its type, from 0; below 2^[`LogicalType::order_bits`].
+/// `None` where the type has no order code or the bytes are no value of it.
+pub(crate) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
+    match ty {
+        LogicalType::Int2 => fixed(ty, canonical).ok().map(|bytes| flipped(i128::from(i16::from_be_bytes(bytes)), 16)),
+        LogicalType::Int4 | LogicalType::Date => {
+            fixed(ty, canonical).ok().map(|bytes| flipped(i128::from(i32::from_be_bytes(bytes)), 32))
+        }
+        LogicalType::Int8 | LogicalType::Timestamp | LogicalType::Timestamptz => {
+            fixed(ty, canonical).ok().map(|bytes| flipped(i128::from(i64::from_be_bytes(bytes)), 64))
+        }
+        LogicalType::Numeric(Some(modifier)) => numeric::rank(modifier, canonical),
+        LogicalType::Bool
+        | LogicalType::Numeric(None)
+        | LogicalType::Text
+        | LogicalType::Varchar(_)
+        | LogicalType::Uuid => None,
+    }
+}
+
+/// A signed number of `bits` bits, so that the least becomes 0.
+fn flipped(value: i128, bits: u32) -> u128 {
+    (value + (1 << (bits - 1))).unsigned_abs()
+}
+
 /// What authenticated under the column's key must be a value of the column's type: anything else is our fault or the
 /// classification's, and is not passed on.
 fn check_canonical(ty: LogicalType, canonical: &[u8]) -> Result<(), ValueError> {

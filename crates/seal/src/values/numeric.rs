@@ -33,6 +33,30 @@ fn field_overflow(detail: String) -> ValueError {
     ValueError::new("22003", "numeric field overflow").with_detail(detail)
 }
 
+/// The place of a numeric(p, s) in its order: the number in units of its last decimal, from 0; NaN is the greatest.
+pub(super) fn rank((precision, scale): (u16, u16), canonical: &[u8]) -> Option<u128> {
+    let words: Vec<u16> = canonical.as_chunks::<2>().0.iter().map(|word| u16::from_be_bytes(*word)).collect();
+    let [_, weight, sign, _, digits @ ..] = words.as_slice() else { return None };
+    let limit = 10_u128.checked_pow(u32::from(precision))?;
+    if *sign == NAN {
+        return limit.checked_mul(2);
+    }
+    let mut units = 0_u128;
+    let mut power = 4 * i32::from(weight.cast_signed()) + i32::from(scale);
+    for digit in digits {
+        let ten = 10_u128.checked_pow(power.unsigned_abs())?;
+        let digit = u128::from(*digit);
+        units = units.checked_add(if power < 0 { digit / ten } else { digit.checked_mul(ten)? })?;
+        power -= 4;
+    }
+    match *sign {
+        _ if units >= limit => None,
+        0 => Some(limit + units),
+        NEGATIVE => Some(limit - units),
+        _ => None,
+    }
+}
+
 /// `numeric_in`.
 pub(super) fn encode_text(modifier: Modifier, text: &str, out: &mut Vec<u8>) -> Result<(), ValueError> {
     let trimmed = trim(text);

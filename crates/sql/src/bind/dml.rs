@@ -12,7 +12,7 @@ use super::{Binder, Flow, Output, Ty, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
 use crate::types::{common, is_text};
-use drieslot_schema::{LogicalType, Protection};
+use drieslot_schema::LogicalType;
 
 fn missing() -> Refusal {
     Refusal::internal("a statement without its table")
@@ -114,8 +114,8 @@ impl Binder<'_> {
     fn stored(&mut self, to: &Flow, from: &Flow, at: i32) -> Result<()> {
         let same = to.column.id == from.column.id && from.origins.len() == 1;
         let domain = to.column.domain == from.column.domain
-            && to.column.protection == Protection::Exact
-            && from.column.protection == Protection::Exact;
+            && to.column.protection.shows_equality()
+            && from.column.protection == to.column.protection;
         if !same && !domain {
             let message = format!("cells of {} cannot be stored in {}", from.column.id, to.column.id);
             return Err(Refusal::unsupported(message)
@@ -124,10 +124,10 @@ impl Binder<'_> {
                 .column(&to.column.id)
                 .at(at));
         }
-        if !fits(from.column.ty, to.column.ty) {
+        if !fits(from.ty, to.column.ty) {
             let message = format!(
                 "values of type {} cannot be moved to column {} of type {} without looking at them",
-                from.column.ty, to.column.id, to.column.ty
+                from.ty, to.column.id, to.column.ty
             );
             return Err(Refusal::unsupported(message).column(&to.column.id).at(at));
         }

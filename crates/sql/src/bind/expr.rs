@@ -1,20 +1,19 @@
 //! Expressions: what each gives, and what it may do with protected values.
 
-use drieslot_schema::{LogicalType, Protected};
+use drieslot_schema::LogicalType;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExpr, AExprKind, CaseExpr, ColumnRef, Node, SubLink, SubLinkType};
 
 use super::scope::Scope;
 use super::select::location;
 use super::value::{Meeting, is_value};
-use super::{Binder, Flow, Ty, not_allowed, unsupported};
+use super::{Binder, Flow, Need, Ty, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
 use crate::types::{is_builtin, loosened, string, strings};
 
 /// A flow beside a literal keeps no type modifier.
 pub(super) fn beside(flow: Flow) -> Flow {
-    let ty = loosened(flow.column.ty);
-    Flow { column: Protected { ty, ..flow.column }, origins: flow.origins }
+    Flow { ty: loosened(flow.ty), ..flow }
 }
 
 /// An operand and what it gives.
@@ -34,7 +33,7 @@ impl Binder<'_> {
             Some(NodeEnum::ColumnRef(column)) => column_ref(column, scope),
             Some(NodeEnum::AConst(_) | NodeEnum::SetToDefault(_) | NodeEnum::SqlvalueFunction(_)) => Ok(Ty::Plain),
             Some(NodeEnum::AExpr(expr)) => self.operator(expr, scope),
-            Some(NodeEnum::FuncCall(call)) => self.call(call, scope),
+            Some(NodeEnum::FuncCall(_)) => self.call(node, scope),
             Some(NodeEnum::SubLink(link)) => self.sublink(link, scope),
             Some(NodeEnum::CaseExpr(case)) => self.case(case, scope),
             Some(NodeEnum::CoalesceExpr(expr)) => {
@@ -66,7 +65,13 @@ impl Binder<'_> {
                 self.all_plain(collate.arg.as_deref_mut().into_iter(), scope, "COLLATE", collate.location)
             }
             Some(NodeEnum::MinMaxExpr(expr)) => {
-                self.all_plain(expr.args.iter_mut(), scope, "GREATEST or LEAST", expr.location)
+                let at = expr.location;
+                let mut nodes: Vec<&mut Node> = expr.args.iter_mut().collect();
+                let ty = self.unified(&mut nodes, scope)?;
+                if let Ty::Protected(flow) = &ty {
+                    self.sorted(flow, "GREATEST or LEAST", at)?;
+                }
+                Ok(ty)
             }
             Some(NodeEnum::AArrayExpr(array)) => {
                 self.all_plain(array.elements.iter_mut(), scope, "an array", array.location)
@@ -141,27 +146,45 @@ impl Binder<'_> {
 
     fn operator(&mut self, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
         let kind = AExprKind::try_from(expr.kind).unwrap_or(AExprKind::Undefined);
-        let equality = is_builtin(&expr.name, "=") || is_builtin(&expr.name, "<>");
-        let built_in = strings(&expr.name).last().is_some_and(|name| !self.env.catalog.has_user_operator(name));
-        match kind {
-            AExprKind::AexprOp if equality && built_in && expr.lexpr.is_some() => self.equality(expr, scope),
-            AExprKind::AexprDistinct | AExprKind::AexprNotDistinct => self.equality(expr, scope),
-            AExprKind::AexprNullif => self.nullif(expr, scope),
-            AExprKind::AexprIn if built_in => self.list_membership(expr, scope),
-            AExprKind::AexprOpAny if is_builtin(&expr.name, "=") && built_in => self.list_membership(expr, scope),
-            AExprKind::AexprOpAll if is_builtin(&expr.name, "<>") && built_in => self.list_membership(expr, scope),
-            AExprKind::AexprOp
-            | AExprKind::AexprOpAny
-            | AExprKind::AexprOpAll
-            | AExprKind::AexprIn
-            | AExprKind::AexprLike
-            | AExprKind::AexprIlike
-            | AExprKind::AexprSimilar
-            | AExprKind::AexprBetween
-            | AExprKind::AexprNotBetween
-            | AExprKind::AexprBetweenSym
-            | AExprKind::AexprNotBetweenSym => self.other_operator(kind, expr, scope),
-            AExprKind::Undefined => Err(Refusal::internal("an operator of no kind")),
+        match (kind, self.need_of(expr)) {
+            (AExprKind::AexprOp, Some(need)) if expr.lexpr.is_some() => self.comparison(need, expr, scope),
+            (AExprKind::AexprDistinct | AExprKind::AexprNotDistinct, _) => self.comparison(Need::Equality, expr, scope),
+            (AExprKind::AexprNullif, _) => self.nullif(expr, scope),
+            (AExprKind::AexprIn | AExprKind::AexprOpAny | AExprKind::AexprOpAll, Some(need)) => {
+                self.list_membership(need, expr, scope)
+            }
+            (
+                AExprKind::AexprBetween
+                | AExprKind::AexprNotBetween
+                | AExprKind::AexprBetweenSym
+                | AExprKind::AexprNotBetweenSym,
+                _,
+            ) => self.list_membership(Need::Order, expr, scope),
+            (
+                AExprKind::AexprOp
+                | AExprKind::AexprOpAny
+                | AExprKind::AexprOpAll
+                | AExprKind::AexprIn
+                | AExprKind::AexprLike
+                | AExprKind::AexprIlike
+                | AExprKind::AexprSimilar,
+                _,
+            ) => self.other_operator(kind, expr, scope),
+            (AExprKind::Undefined, _) => Err(Refusal::internal("an operator of no kind")),
+        }
+    }
+
+    /// What a comparison operator of PostgreSQL's own asks of cells; `None` for any other operator.
+    fn need_of(&self, expr: &AExpr) -> Option<Need> {
+        let own = strings(&expr.name).last().is_some_and(|name| self.env.catalog.has_user_operator(name));
+        if own {
+            None
+        } else if ["=", "<>"].iter().any(|name| is_builtin(&expr.name, name)) {
+            Some(Need::Equality)
+        } else if ["<", ">", "<=", ">="].iter().any(|name| is_builtin(&expr.name, name)) {
+            Some(Need::Order)
+        } else {
+            None
         }
     }
 
@@ -169,17 +192,17 @@ impl Binder<'_> {
         let name = strings(&expr.name).last().map_or("", |name| *name).to_owned();
         let what = match kind {
             AExprKind::AexprLike | AExprKind::AexprIlike | AExprKind::AexprSimilar => "LIKE".to_owned(),
-            AExprKind::AexprBetween
-            | AExprKind::AexprNotBetween
-            | AExprKind::AexprBetweenSym
-            | AExprKind::AexprNotBetweenSym => "BETWEEN".to_owned(),
             AExprKind::AexprOpAny | AExprKind::AexprOpAll => format!("{name} ANY or ALL"),
             AExprKind::Undefined
             | AExprKind::AexprOp
             | AExprKind::AexprDistinct
             | AExprKind::AexprNotDistinct
             | AExprKind::AexprNullif
-            | AExprKind::AexprIn => format!("operator {name}"),
+            | AExprKind::AexprIn
+            | AExprKind::AexprBetween
+            | AExprKind::AexprNotBetween
+            | AExprKind::AexprBetweenSym
+            | AExprKind::AexprNotBetweenSym => format!("operator {name}"),
         };
         let at = expr.location;
         let operands = [expr.lexpr.as_deref_mut(), expr.rexpr.as_deref_mut()];
@@ -201,13 +224,13 @@ impl Binder<'_> {
         Ok(((left, left_type), (right, right_type)))
     }
 
-    fn equality(&mut self, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
+    fn comparison(&mut self, need: Need, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
         let at = expr.location;
         let ((left, left_type), (right, right_type)) = self.sides(expr, scope)?;
         match (left_type, right_type) {
-            (Ty::Protected(a), Ty::Protected(b)) => self.comparable(&a, &b, at)?,
-            (Ty::Protected(flow), Ty::Value) => self.compare_value(&flow, right, at)?,
-            (Ty::Value, Ty::Protected(flow)) => self.compare_value(&flow, left, at)?,
+            (Ty::Protected(a), Ty::Protected(b)) => self.comparable(need, &a, &b, at)?,
+            (Ty::Protected(flow), Ty::Value) => self.compare_value(need, &flow, right, at)?,
+            (Ty::Value, Ty::Protected(flow)) => self.compare_value(need, &flow, left, at)?,
             (Ty::Protected(flow), Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => {
                 return Err(not_allowed(
                     &flow,
@@ -221,8 +244,8 @@ impl Binder<'_> {
     }
 
     /// A literal or parameter that is compared with a protected value.
-    pub(super) fn compare_value(&mut self, flow: &Flow, node: &mut Node, at: i32) -> Result<()> {
-        self.compared(flow, "comparison", at)?;
+    fn compare_value(&mut self, need: Need, flow: &Flow, node: &mut Node, at: i32) -> Result<()> {
+        self.needs(need, flow, at)?;
         self.cell(node, &flow.column, Meeting::Compare)
     }
 
@@ -231,11 +254,11 @@ impl Binder<'_> {
         let ((_, left_type), (right, right_type)) = self.sides(expr, scope)?;
         match (left_type, right_type) {
             (Ty::Protected(a), Ty::Protected(b)) => {
-                self.comparable(&a, &b, at)?;
+                self.comparable(Need::Equality, &a, &b, at)?;
                 Ok(Ty::Protected(a))
             }
             (Ty::Protected(flow), Ty::Value) => {
-                self.compare_value(&flow, right, at)?;
+                self.compare_value(Need::Equality, &flow, right, at)?;
                 Ok(Ty::Protected(flow))
             }
             (Ty::Protected(flow), Ty::Plain) | (Ty::Plain | Ty::Value, Ty::Protected(flow)) => {
@@ -245,8 +268,8 @@ impl Binder<'_> {
         }
     }
 
-    /// IN (…), = ANY (ARRAY[…]), <> ALL (ARRAY[…]).
-    fn list_membership(&mut self, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
+    /// IN (…), = ANY (ARRAY[…]), < ALL (ARRAY[…]), BETWEEN.
+    fn list_membership(&mut self, need: Need, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
         let at = expr.location;
         let left = expr.lexpr.as_deref_mut().ok_or_else(missing)?;
         let right = expr.rexpr.as_deref_mut().ok_or_else(missing)?;
@@ -270,8 +293,8 @@ impl Binder<'_> {
         };
         for (item, ty) in items.iter_mut().zip(types) {
             match ty {
-                Ty::Protected(other) => self.comparable(&flow, &other, at)?,
-                Ty::Value => self.compare_value(&flow, item, at)?,
+                Ty::Protected(other) => self.comparable(need, &flow, &other, at)?,
+                Ty::Value => self.compare_value(need, &flow, item, at)?,
                 Ty::Plain => {
                     return Err(not_allowed(
                         &flow,
@@ -281,16 +304,16 @@ impl Binder<'_> {
                 }
             }
         }
-        self.compared(&flow, "comparison", at)?;
+        self.needs(need, &flow, at)?;
         Ok(Ty::Plain)
     }
 
     fn sublink(&mut self, link: &mut SubLink, scope: &Scope<'_>) -> Result<Ty> {
         let at = link.location;
         let kind = SubLinkType::try_from(link.sub_link_type).unwrap_or(SubLinkType::Undefined);
-        let operator = if link.oper_name.is_empty() { "=" } else { strings(&link.oper_name).last().map_or("", |n| *n) };
-        let comparable = (kind == SubLinkType::AnySublink && operator == "=")
-            || (kind == SubLinkType::AllSublink && operator == "<>");
+        // IN has no operator in the tree.
+        let compared = AExpr { name: link.oper_name.clone(), ..AExpr::default() };
+        let need = if link.oper_name.is_empty() { Some(Need::Equality) } else { self.need_of(&compared) };
         let query = link.subselect.as_deref_mut().ok_or_else(missing)?;
         let outputs = self.query(query, Some(scope))?;
         match kind {
@@ -313,7 +336,7 @@ impl Binder<'_> {
             SubLinkType::AnySublink | SubLinkType::AllSublink => {
                 let test = link.testexpr.as_deref_mut().ok_or_else(missing)?;
                 let test_type = self.expr(test, scope)?;
-                let ([output], true) = (outputs.as_slice(), comparable) else {
+                let ([output], Some(need)) = (outputs.as_slice(), need) else {
                     self.plain(&test_type, "this comparison with a subquery", at)?;
                     for output in &outputs {
                         self.plain(&output.ty, "this comparison with a subquery", at)?;
@@ -321,8 +344,8 @@ impl Binder<'_> {
                     return Ok(Ty::Plain);
                 };
                 match (&test_type, &output.ty) {
-                    (Ty::Protected(a), Ty::Protected(b)) => self.comparable(a, b, at)?,
-                    (Ty::Value, Ty::Protected(flow)) => self.compare_value(flow, test, at)?,
+                    (Ty::Protected(a), Ty::Protected(b)) => self.comparable(need, a, b, at)?,
+                    (Ty::Value, Ty::Protected(flow)) => self.compare_value(need, flow, test, at)?,
                     (Ty::Protected(flow), Ty::Value | Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => {
                         return Err(not_allowed(flow, "comparison with a subquery of plain values", at));
                     }
@@ -352,8 +375,8 @@ impl Binder<'_> {
             match &subject {
                 None => self.condition(expr, scope)?,
                 Some(Ty::Protected(flow)) => match self.expr(expr, scope)? {
-                    Ty::Value => self.compare_value(flow, expr, at)?,
-                    Ty::Protected(other) => self.comparable(flow, &other, at)?,
+                    Ty::Value => self.compare_value(Need::Equality, flow, expr, at)?,
+                    Ty::Protected(other) => self.comparable(Need::Equality, flow, &other, at)?,
                     Ty::Plain => return Err(not_allowed(flow, "CASE with a plain expression", at)),
                 },
                 Some(Ty::Plain | Ty::Value) => {

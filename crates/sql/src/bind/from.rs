@@ -263,7 +263,7 @@ impl Binder<'_> {
     fn using(&mut self, a: Held, b: Held, jointype: i32) -> Result<Held> {
         match (a.ty(0)?, b.ty(0)?) {
             (Ty::Protected(a), Ty::Protected(b)) => {
-                self.comparable(&a, &b, 0)?;
+                self.comparable(super::Need::Equality, &a, &b, 0)?;
                 let merged = self.merged(&a, &b, 0)?;
                 let right = jointype == JoinType::JoinRight as i32;
                 let full = jointype == JoinType::JoinFull as i32;

@@ -3,6 +3,7 @@
 
 mod dml;
 mod expr;
+mod extreme;
 mod from;
 mod function;
 mod names;
@@ -12,7 +13,7 @@ mod value;
 
 use std::collections::BTreeSet;
 
-use drieslot_schema::{ColumnId, Protected, Protection, TableId};
+use drieslot_schema::{ColumnId, LogicalType, Protected, Protection, TableId};
 use pg_query::NodeEnum;
 use pg_query::protobuf::Node;
 
@@ -20,7 +21,7 @@ use crate::census::Census;
 use crate::env::Env;
 use crate::parse;
 use crate::refusal::{Refusal, Result};
-use crate::statement::{ClientParameter, ResultColumn, Rewritten, ServerParameter, Slot, SlotSource, Use};
+use crate::statement::{ClientParameter, ResultColumn, Rewritten, ServerParameter, Slot, SlotSource, Typed, Use};
 use crate::template::{Piece, Template};
 use crate::types::common;
 
@@ -28,11 +29,19 @@ use crate::types::common;
 const FIRST_SLOT: i32 = 1_000_000;
 const LAST_CLIENT_PARAMETER: i64 = 65_535;
 
-/// A protected value: whose cells, and the columns that they may come from.
+/// A protected value: whose cells, of which type here, and the columns that they may come from.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow {
     pub(crate) column: Protected,
+    pub(crate) ty: LogicalType,
     pub(crate) origins: BTreeSet<ColumnId>,
+}
+
+/// What is asked of the cells of protected values that meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Equality,
+    Order,
 }
 
 /// What an expression gives.
@@ -70,7 +79,7 @@ pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
             Ty::Plain | Ty::Value => ResultColumn::Plain,
             Ty::Protected(flow) => {
                 binder.mark(&flow, Use::Read);
-                ResultColumn::Protected(flow.column)
+                ResultColumn::Protected(Typed { column: flow.column, ty: flow.ty })
             }
         });
     }
@@ -100,18 +109,20 @@ fn client_parameters(plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Vec<Client
         let (SlotSource::Param(number) | SlotSource::CastParam { number }) = &slot.source else { continue };
         let agree = match of.get(number) {
             None => true,
-            Some(ClientParameter::Protected(other)) => common(other.ty, slot.column.ty).is_some(),
+            Some(ClientParameter::Protected(other)) => common(other.ty, slot.value.ty).is_some(),
             Some(ClientParameter::Plain(_) | ClientParameter::Unused) => false,
         };
         if !agree {
-            let message =
-                format!("parameter ${number} meets the protected column {} and something else too", slot.column.id);
+            let message = format!(
+                "parameter ${number} meets the protected column {} and something else too",
+                slot.value.column.id
+            );
             return Err(Refusal::unsupported(message)
                 .detail("Sent as it is, it would show the protected value.")
                 .hint("Use two parameters.")
-                .column(&slot.column.id));
+                .column(&slot.value.column.id));
         }
-        of.entry(*number).or_insert_with(|| ClientParameter::Protected(slot.column.clone()));
+        of.entry(*number).or_insert_with(|| ClientParameter::Protected(slot.value.clone()));
     }
     let highest = of.keys().next_back().copied().unwrap_or(0);
     if i64::from(highest) > LAST_CLIENT_PARAMETER {
@@ -154,9 +165,30 @@ impl Binder<'_> {
         self.uses.extend(flow.origins.iter().map(|column| (column.clone(), used)));
     }
 
-    /// Notes that the bytes of a protected value are compared, which only `exact` allows.
+    /// Notes that a protected value is compared as the need says.
+    fn needs(&mut self, need: Need, flow: &Flow, location: i32) -> Result<()> {
+        match need {
+            Need::Equality => self.compared(flow, "comparison", location),
+            Need::Order => self.sorted(flow, "comparison by order", location),
+        }
+    }
+
+    /// Notes that the order of a protected value is used, which only `ordered` allows.
+    fn sorted(&mut self, flow: &Flow, what: &str, location: i32) -> Result<()> {
+        if flow.column.protection == Protection::Ordered {
+            self.mark(flow, Use::Search);
+            return Ok(());
+        }
+        let refusal = not_allowed(flow, what, location);
+        Err(match flow.column.ty.order_bits() {
+            Some(_) => refusal.hint("A classification that protects it as `ordered` would allow it."),
+            None => refusal,
+        })
+    }
+
+    /// Notes that the bytes of a protected value are compared, which `sealed` does not allow.
     fn compared(&mut self, flow: &Flow, what: &str, location: i32) -> Result<()> {
-        if flow.column.protection == Protection::Sealed {
+        if !flow.column.protection.shows_equality() {
             let message = format!("{what} is not possible on the sealed column {}", flow.column.id);
             return Err(Refusal::unsupported(message)
                 .detail("A sealed column is only stored, fetched, counted and tested for NULL.")
@@ -169,9 +201,9 @@ impl Binder<'_> {
     }
 
     /// Two protected values meet as bytes.
-    fn comparable(&mut self, a: &Flow, b: &Flow, location: i32) -> Result<()> {
-        self.compared(a, "comparison", location)?;
-        self.compared(b, "comparison", location)?;
+    fn comparable(&mut self, need: Need, a: &Flow, b: &Flow, location: i32) -> Result<()> {
+        self.needs(need, a, location)?;
+        self.needs(need, b, location)?;
         if a.column.domain != b.column.domain {
             let message =
                 format!("columns {} and {} are of different domains and cannot be compared", a.column.id, b.column.id);
@@ -185,9 +217,9 @@ impl Binder<'_> {
 
     /// One column for values of both: the same column, or exact columns of one domain.
     fn merged(&self, a: &Flow, b: &Flow, location: i32) -> Result<Flow> {
-        let same = a.column.id == b.column.id
-            || (a.column.domain == b.column.domain && a.column.protection == Protection::Exact);
-        let ty = common(a.column.ty, b.column.ty).filter(|_| same);
+        let same =
+            a.column.id == b.column.id || (a.column.domain == b.column.domain && a.column.protection.shows_equality());
+        let ty = common(a.ty, b.ty).filter(|_| same);
         let Some(ty) = ty else {
             let message = format!("values of {} and {} cannot stand in one column", a.column.id, b.column.id);
             return Err(Refusal::unsupported(message)
@@ -196,7 +228,7 @@ impl Binder<'_> {
                 .at(location));
         };
         let origins = a.origins.union(&b.origins).cloned().collect();
-        Ok(Flow { column: Protected { ty, ..a.column.clone() }, origins })
+        Ok(Flow { column: a.column.clone(), ty, origins })
     }
 
     /// Refuses a protected value where none may be.
@@ -212,6 +244,7 @@ fn not_allowed(flow: &Flow, what: &str, location: i32) -> Refusal {
         .detail(match column.protection {
             Protection::Sealed => "A sealed column is only stored, fetched, counted and tested for NULL.",
             Protection::Exact => "An exact column is only compared for equality, joined, grouped and counted.",
+            Protection::Ordered => "An ordered column is only compared, sorted, joined, grouped and counted.",
         })
         .hint("Fetch the column and do this in the application.")
         .column(&column.id)

@@ -27,7 +27,7 @@ impl Held {
             Standing::Plain => Self::Plain,
             Standing::Protected(column) => {
                 let origins = std::iter::once(column.id.clone()).collect();
-                Self::Protected(Flow { column, origins })
+                Self::Protected(Flow { ty: column.ty, column, origins })
             }
             Standing::Barred(refusal) => Self::Barred(refusal),
         }

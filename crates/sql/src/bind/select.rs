@@ -1,15 +1,14 @@
 //! SELECT, VALUES, set operations, and what their clauses may do with protected values.
 
-use drieslot_schema::Protection;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ResTarget, SelectStmt, SetOperation, a_const::Val};
 
 use super::scope::Scope;
 use super::value::Meeting;
-use super::{Binder, Flow, Output, Ty, names, not_allowed, unsupported};
+use super::{Binder, Flow, Output, Ty, extreme, names, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
-use crate::types::string;
+use crate::types::{is_builtin, string};
 
 /// Where a GROUP BY, DISTINCT ON or ORDER BY entry finds a bare name first.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,7 +62,11 @@ impl Binder<'_> {
         if let Some(clause) = select.where_clause.as_deref_mut() {
             self.condition(clause, &scope)?;
         }
+        let extreme = extreme::is_alone(select);
         let outputs = self.targets(&mut select.target_list, &scope)?;
+        if let (Some(greatest), [Output { ty: Ty::Protected(_), .. }]) = (extreme, outputs.as_slice()) {
+            extreme::from_index(select, greatest)?;
+        }
         for node in &mut select.group_clause {
             self.group(node, &outputs, &scope)?;
         }
@@ -100,6 +103,9 @@ impl Binder<'_> {
         let value = target.val.as_deref_mut().ok_or_else(|| Refusal::internal("a target without a value"))?;
         let name = if target.name.is_empty() { names::of(value) } else { target.name.clone() };
         let ty = self.expr(value, scope)?;
+        if target.name.is_empty() && names::of(value) != name {
+            target.name.clone_from(&name);
+        }
         Ok(Output { name, ty })
     }
 
@@ -211,8 +217,12 @@ impl Binder<'_> {
         for node in nodes {
             let Some(NodeEnum::SortBy(sort)) = &mut node.node else { return Err(unsupported(node, 0)) };
             let Some(by) = sort.node.as_deref_mut() else { return Err(Refusal::internal("ORDER BY nothing")) };
-            if let Some(flow) = self.entry(by, outputs, scope, Prefer::Output)?.into_iter().next() {
-                return Err(unordered(&flow, location(by)));
+            let (built_in, at) = (self.sorts_as_usual(&sort.use_op), location(by));
+            for flow in self.entry(by, outputs, scope, Prefer::Output)? {
+                self.sorted(&flow, "ORDER BY", at)?;
+                if !built_in {
+                    return Err(not_allowed(&flow, "ORDER BY … USING another operator than < or >", at));
+                }
             }
         }
         Ok(())
@@ -227,8 +237,11 @@ impl Binder<'_> {
                 return Err(Refusal::unsupported("ORDER BY of a set operation takes a column's name or number")
                     .at(location(by)));
             };
-            if let Some(flow) = found.into_iter().next() {
-                return Err(unordered(&flow, location(by)));
+            for flow in found {
+                self.sorted(&flow, "ORDER BY", location(by))?;
+                if !self.sorts_as_usual(&sort.use_op) {
+                    return Err(not_allowed(&flow, "ORDER BY … USING another operator than < or >", location(by)));
+                }
             }
         }
         Ok(())
@@ -253,15 +266,28 @@ impl Binder<'_> {
         })
     }
 
-    pub(super) fn order_plain(&mut self, nodes: &mut [Node], scope: &Scope<'_>) -> Result<()> {
+    /// Whether cells sort by the operator as their values do.
+    fn sorts_as_usual(&self, operator: &[Node]) -> bool {
+        operator.is_empty()
+            || ["<", ">"].iter().any(|name| is_builtin(operator, name) && !self.env.catalog.has_user_operator(name))
+    }
+
+    /// ORDER BY in an aggregate or a window, where a name or number is no column of the result; the protected values
+    /// among its entries.
+    pub(super) fn order_inside(&mut self, nodes: &mut [Node], scope: &Scope<'_>) -> Result<Vec<Flow>> {
+        let mut flows = Vec::new();
         for node in nodes {
             let Some(NodeEnum::SortBy(sort)) = &mut node.node else { return Err(unsupported(node, 0)) };
             let Some(by) = sort.node.as_deref_mut() else { return Err(Refusal::internal("ORDER BY nothing")) };
             if let Ty::Protected(flow) = self.expr(by, scope)? {
-                return Err(unordered(&flow, location(by)));
+                self.sorted(&flow, "ORDER BY", location(by))?;
+                if !self.sorts_as_usual(&sort.use_op) {
+                    return Err(not_allowed(&flow, "ORDER BY … USING another operator than < or >", location(by)));
+                }
+                flows.push(flow);
             }
         }
-        Ok(())
+        Ok(flows)
     }
 
     /// Notes the reading of every protected column among the outputs.
@@ -279,11 +305,11 @@ fn convert(binder: &mut Binder<'_>, select: &mut SelectStmt, at: usize, flow: &F
         convert(binder, side, at, flow, meeting)?;
     }
     let mixes = select.larg.is_some() && !(select.all && select.op == SetOperation::SetopUnion as i32);
-    if mixes && flow.column.protection == Protection::Sealed {
+    if mixes && !flow.column.protection.shows_equality() {
         return Err(not_allowed(flow, "UNION, INTERSECT or EXCEPT", 0));
     }
     if !select.values_lists.is_empty() && !select.sort_clause.is_empty() {
-        return Err(unordered(flow, 0));
+        binder.sorted(flow, "ORDER BY", 0)?;
     }
     for row in &mut select.values_lists {
         let Some(NodeEnum::List(row)) = &mut row.node else { return Err(unsupported(row, 0)) };
@@ -307,14 +333,6 @@ fn convert(binder: &mut Binder<'_>, select: &mut SelectStmt, at: usize, flow: &F
         target.name = names::of(value);
     }
     binder.cell(value, &flow.column, meeting)
-}
-
-fn unordered(flow: &Flow, location: i32) -> Refusal {
-    Refusal::unsupported(format!("ORDER BY is not possible on the protected column {}", flow.column.id))
-        .detail("Its cells have no order that means anything.")
-        .hint("Sort in the application; a classification that protects it as `ordered` would allow it, where that protection exists.")
-        .column(&flow.column.id)
-        .at(location)
 }
 
 fn bare_name(node: &Node) -> Option<&str> {

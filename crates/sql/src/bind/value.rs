@@ -6,7 +6,7 @@ use pg_query::protobuf::{AConst, Node, ParamRef, a_const::Val};
 
 use super::{Binder, FIRST_SLOT};
 use crate::refusal::{Refusal, Result};
-use crate::statement::{Purpose, Slot, SlotSource};
+use crate::statement::{Purpose, Slot, SlotSource, Typed};
 use crate::types::{is_character, is_text, logical, loosened};
 
 /// How a value meets a column.
@@ -110,7 +110,7 @@ impl Binder<'_> {
         let purpose = if meeting == Meeting::Store { Purpose::Store } else { Purpose::Compare };
         let number = i32::try_from(self.slots.len()).ok().and_then(|index| FIRST_SLOT.checked_add(index));
         let number = number.ok_or_else(|| Refusal::new("54000", "the statement has too many literals"))?;
-        self.slots.push(Slot { source, column: Protected { ty, ..column.clone() }, purpose });
+        self.slots.push(Slot { source, value: Typed { column: column.clone(), ty }, purpose });
         *node = Node { node: Some(NodeEnum::ParamRef(ParamRef { number, location })) };
         Ok(())
     }

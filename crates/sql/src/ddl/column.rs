@@ -16,6 +16,7 @@ const SEALED_MIN_BYTES: u32 = 31;
 const EXACT_MIN_BYTES: u32 = 19;
 const SEALED_FIRST_BYTE: u32 = 0x11;
 const EXACT_FIRST_BYTE: u32 = 0x12;
+const ORDERED_FIRST_BYTE: u32 = 0x13;
 /// PostgreSQL cuts longer names.
 const MAX_NAME_BYTES: usize = 63;
 pub(super) const CELL_CHECK: &str = "_is_cell";
@@ -121,10 +122,10 @@ fn check_column_constraint(env: &Env<'_>, id: &TableId, constraint: &Constraint,
     }
 }
 
-/// Only exact cells tell equal values.
+/// Sealed cells do not tell equal values.
 pub(super) fn key(column: &Protected, what: &str) -> Result<()> {
     match column.protection {
-        Protection::Exact => Ok(()),
+        Protection::Exact | Protection::Ordered => Ok(()),
         Protection::Sealed => {
             Err(Refusal::unsupported(format!("{what} is not possible on the sealed column {}", column.id))
                 .detail("Two sealed cells of one value differ.")
@@ -197,6 +198,7 @@ fn become_cell(column: &mut ColumnDef, classified: &Protected) -> Result<()> {
     let (least, first) = match classified.protection {
         Protection::Sealed => (SEALED_MIN_BYTES, SEALED_FIRST_BYTE),
         Protection::Exact => (EXACT_MIN_BYTES, EXACT_FIRST_BYTE),
+        Protection::Ordered => (EXACT_MIN_BYTES + classified.ty.order_bits().map_or(0, u32::from), ORDERED_FIRST_BYTE),
     };
     let name = quoted(&column.colname);
     let check = quoted(&check_name(&column.colname));

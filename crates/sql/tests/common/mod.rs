@@ -19,7 +19,7 @@ use std::sync::Arc;
 use drieslot_schema::{
     Class, Classification, Column, ColumnId, Domain, LogicalType, Protected, Protection, Table, TableId, Unlisted,
 };
-use drieslot_sql::{Catalog, Kind, Purpose, Refusal, Rewritten, Session, SlotSource, Statement};
+use drieslot_sql::{Catalog, Kind, Purpose, Refusal, Rewritten, Session, SlotSource, Statement, Typed};
 
 pub const BYTEA: u32 = 17;
 
@@ -131,8 +131,8 @@ pub fn plan(sql: &str, catalog: &Catalog, classification: &Classification) -> Re
     drieslot_sql::plan(sql, catalog, classification, &session)
 }
 
-fn short(column: &Protected) -> String {
-    format!("{}.{}:{}", column.id.table.table, column.id.column, column.ty)
+fn short(typed: &Typed) -> String {
+    format!("{}.{}:{}", typed.column.id.table.table, typed.column.id.column, typed.ty)
 }
 
 fn show_rewritten(rewritten: &Rewritten) -> String {
@@ -147,7 +147,7 @@ fn show_rewritten(rewritten: &Rewritten) -> String {
             SlotSource::CastParam { number } => format!("${number} cast"),
         };
         let purpose = if slot.purpose == Purpose::Store { "store" } else { "compare" };
-        lines.push(format!("slot {source} {purpose} {}", short(&slot.column)));
+        lines.push(format!("slot {source} {purpose} {}", short(&slot.value)));
     }
     if !rewritten.client_parameters.is_empty() {
         lines.push(format!("parameters {}", rewritten.template.with_parameters()));
@@ -170,8 +170,15 @@ pub fn show(statement: &Statement) -> String {
         Kind::Pass(_) => "pass".to_owned(),
         Kind::Rewritten(rewritten) => show_rewritten(rewritten),
         Kind::CopyIn(plan) | Kind::CopyOut(plan) => {
-            let columns: Vec<_> =
-                plan.columns.iter().map(|column| column.as_ref().map_or("-".to_owned(), short)).collect();
+            let columns: Vec<_> = plan
+                .columns
+                .iter()
+                .map(|column| {
+                    column
+                        .as_ref()
+                        .map_or("-".to_owned(), |column| short(&Typed { column: column.clone(), ty: column.ty }))
+                })
+                .collect();
             format!("copy {:?} {}\ncolumns {}", plan.format, plan.text, columns.join(", "))
         }
     }
