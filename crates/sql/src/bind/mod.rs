@@ -9,6 +9,7 @@ mod names;
 mod scope;
 mod select;
 mod value;
+mod values;
 
 use std::collections::BTreeSet;
 
