@@ -75,7 +75,7 @@ def core(conn):
     tell("insert one", conn.execute(sa.insert(TABLE).values(as_dict(citizen(1))).returning(TABLE.c.citizen_id)).scalar_one())
     tell("insert nulls", conn.execute(sa.insert(TABLE).values(as_dict(nobody(11)))).inserted_primary_key[0])
     tell("extremes", conn.execute(sa.insert(TABLE).values(as_dict(EXTREMES))).inserted_primary_key[0])
-    # More than a thousand rows: SQLAlchemy writes several VALUES lists with ids in the order of the rows.
+    # SQLAlchemy writes several VALUES lists with ids in the order of the rows.
     many = [as_dict(citizen(number)) for number in [2, *range(100, 400)]]
     tell("insert many", conn.execute(sa.insert(TABLE).returning(TABLE.c.citizen_id, sort_by_parameter_order=True), many).scalars().all())
     tell("fetch", told(conn.execute(sa.select(*ALL).order_by(TABLE.c.citizen_id).limit(5))))
@@ -141,7 +141,7 @@ def orm(all):
         tell("orm lazy", lazy.citizen.family_name, lazy.citizen.token)
         exists = sa.select(Citizen.citizen_id).where(Citizen.permits.any(Permit.kind == "stay"))
         tell("orm exists", session.scalars(exists).all())
-        tell("group", sorted(told(session.execute(sa.select(Citizen.age, sa.func.count()).where(Citizen.age < 1000 if False else Citizen.age.is_not(None)).group_by(Citizen.age)))))
+        tell("group", sorted(told(session.execute(sa.select(Citizen.age, sa.func.count()).where(Citizen.age.is_not(None)).group_by(Citizen.age)))))
         session.delete(lazy)
         session.commit()
         tell("orm delete", session.scalar(sa.select(sa.func.count()).select_from(Permit).where(Permit.kind == "work")))
@@ -173,7 +173,7 @@ def reflection(all):
     inspector = sa.inspect(all)
     for table in ("citizen", "permit"):
         tell("tables", table in inspector.get_table_names(), inspector.has_table(table))
-        attempt("reflected columns", table, [(c["name"], str(c["type"]), c["nullable"]) for c in inspector.get_columns(table)], run=lambda: 0, refusal=())
+        tell("reflected columns", table, [(c["name"], str(c["type"]), c["nullable"]) for c in inspector.get_columns(table)])
         tell("reflected key", inspector.get_pk_constraint(table))
         tell("reflected unique", inspector.get_unique_constraints(table))
         tell("reflected foreign", inspector.get_foreign_keys(table))
@@ -181,6 +181,8 @@ def reflection(all):
         tell("reflected checks", inspector.get_check_constraints(table))
     reflected = sa.Table("citizen", sa.MetaData(), autoload_with=all)
     with all.connect() as conn:
+        if isinstance(reflected.c.nickname.type, sa.LargeBinary):
+            return tell("by reflection", "shows bytea")
         tell("by reflection", told(conn.execute(sa.select(*(reflected.c[name] for name in COLUMNS)).where(reflected.c.nickname == "nick2"))))
 
 
