@@ -40,3 +40,23 @@ need_python() {
   PATH="$PWD/target/python/bin:$PATH"
   export PATH
 }
+
+# What the quick drivers of crates/cli/tests/drivers need: Python's and node's, pinned there, into target/drivers.
+need_drivers() {
+  local python=target/drivers/python node=target/drivers/node sources=crates/cli/tests/drivers
+  need_packages python3-venv
+  command -v npm >/dev/null || need_packages nodejs npm
+  if ! cmp -s "$sources/python/requirements.txt" "$python/requirements.txt"; then
+    echo "installing Python drivers into $python"
+    [ -x "$python/bin/python" ] || python3 -m venv "$python"
+    "$python/bin/pip" install --quiet --requirement "$sources/python/requirements.txt"
+    cp "$sources/python/requirements.txt" "$python/requirements.txt"
+  fi
+  if ! cmp -s "$sources/node/package.json" "$node/installed.json"; then
+    echo "installing node drivers into $node"
+    mkdir -p "$node"
+    cp "$sources/node/package.json" "$node/package.json"
+    (cd "$node" && npm install --silent --no-audit --no-fund)
+    cp "$sources/node/package.json" "$node/installed.json"
+  fi
+}

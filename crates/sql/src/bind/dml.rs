@@ -64,6 +64,10 @@ impl Binder<'_> {
             }
             return Ok(());
         }
+        if let Some(feed) = super::values::feed(select) {
+            check_count(select.target_list.len(), targets.len(), listed)?;
+            return self.fed(select, &feed, item, targets, names);
+        }
         let outputs = self.query(source, Some(names))?;
         check_count(outputs.len(), targets.len(), listed)?;
         for (at, (output, target)) in outputs.iter().zip(targets).enumerate() {
@@ -266,7 +270,7 @@ fn is_values(select: &SelectStmt) -> bool {
         && select.limit_offset.is_none()
 }
 
-fn computed(to: &Flow, at: i32) -> Refusal {
+pub(super) fn computed(to: &Flow, at: i32) -> Refusal {
     Refusal::unsupported(format!("column {} takes a literal or a parameter, not an expression", to.column.id))
         .detail("The processor would compute the value and so see it.")
         .hint("Compute the value in the application and send it as a parameter.")
@@ -274,7 +278,7 @@ fn computed(to: &Flow, at: i32) -> Refusal {
         .at(at)
 }
 
-fn held(item: &Item, at: usize) -> Result<&Held> {
+pub(super) fn held(item: &Item, at: usize) -> Result<&Held> {
     item.columns.get(at).map(|column| &column.standing).ok_or_else(missing)
 }
 

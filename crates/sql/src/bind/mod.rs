@@ -10,6 +10,7 @@ mod names;
 mod scope;
 mod select;
 mod value;
+mod values;
 
 use std::collections::BTreeSet;
 

@@ -69,7 +69,13 @@ fn bare(node: &Node) -> Option<Value> {
 
 fn value(node: &Node) -> Option<Value> {
     if let Some(NodeEnum::TypeCast(cast)) = &node.node {
-        let inner = bare(cast.arg.as_deref()?)?;
+        let arg = cast.arg.as_deref()?;
+        if let Some(NodeEnum::TypeCast(again)) = &arg.node {
+            // The same cast twice, as where driver and ORM both write one.
+            let same = logical(cast.type_name.as_ref()?)? == logical(again.type_name.as_ref()?)?;
+            return if same { value(arg) } else { None };
+        }
+        let inner = bare(arg)?;
         if let (Literal::Text(text), true) = (&inner.literal, is_character(cast.type_name.as_ref()?)) {
             let literal = Literal::Text(text.trim_end_matches(' ').to_owned());
             return Some(Value { literal, blank_padded: true, ..inner });
@@ -79,7 +85,7 @@ fn value(node: &Node) -> Option<Value> {
     bare(node)
 }
 
-/// Whether a node is a literal or parameter, with or without one cast, that could become a cell.
+/// Whether a node is a literal or parameter, with or without a cast, that could become a cell.
 pub(super) fn is_value(node: &Node) -> bool {
     value(node).is_some()
 }
