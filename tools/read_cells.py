@@ -3,7 +3,7 @@
 
   read_cells.py vectors vectors/cells
   read_cells.py open --structure FILE --access FILE --keys FILE [--shares] --tenant T --domain D --epoch N \\
-                --column SCHEMA TABLE COLUMN --type TYPE --protection PROTECTION < cells
+                --column SCHEMA TABLE COLUMN --type TYPE --protection PROTECTION [--search] < cells
 
 FILE holds a function secret (or with --shares, a share) as 64 hexadecimal digits or as 32 bytes. Cells are read one a line in
 hexadecimal, with or without \\x, as `COPY (SELECT column FROM table) TO STDOUT` gives them; \\N is NULL.
@@ -64,23 +64,24 @@ class DomainKey:
     def check(self):
         return expand(self.key, b"drieslot key check v1")
 
-    def open(self, cell, column, type_name, protection):
+    def open(self, cell, column, type_name, protection, search=False):
         """The canonical plaintext of a cell."""
         code, family = PROTECTIONS[protection], family_of(type_name)
         front = 3 + (order_code_length(type_name) if code == 3 else 0)
+        front += 3 + int.from_bytes(cell[3:6], "big") if search else 0
         require(len(cell) >= 3, "not a cell")
         require(cell[0] >> 4 == 1, "unknown version")
-        require(cell[0] & 15 == code, "wrong protection")
+        require(cell[0] & 15 == code + 8 * search, "wrong protection")
         require(struct.unpack(">H", cell[1:3])[0] == self.epoch, "other epoch")
-        require(len(cell) >= (31 if code == 1 else front + 16), "not a cell")
-        data = part(self.tenant) + part(self.domain) + part(bytes([code]))
+        require(len(cell) >= front + (28 if code == 1 else 16), "not a cell")
+        data = part(self.tenant) + part(self.domain) + part(bytes([code + 8 * search]))
         data += part(struct.pack(">H", self.epoch)) + part(bytes([CODES[family]]))
         if code == 1:
             data += b"".join(part(name.encode()) for name in column)
-            nonce, body = cell[3:15], cell[15:]
+            nonce, body = cell[front:front + 12], cell[front + 12:]
         else:
             nonce, body = bytes(12), cell[front + 16:] + cell[front:front + 16]
-            data += part(cell[3:front]) if code == 3 else b""
+        data += part(cell[3:front]) if front > 3 else b""
         try:
             cipher = AESGCMSIV(expand(self.key, f"drieslot {protection} key v1".encode()))
             plain = cipher.decrypt(nonce, body, data)
@@ -204,7 +205,7 @@ def check_vectors(directory):
         place, family = (column["schema"], column["table"], column["name"]), family_of(column["type"])
         for vector in file["cells"]:
             try:
-                plain = key.open(bytes.fromhex(vector["cell"]), place, column["type"], column["protection"])
+                plain = key.open(bytes.fromhex(vector["cell"]), place, column["type"], column["protection"], column.get("search", False))
                 found = {"text": text_of(family, plain)}
             except CellError as error:
                 found = {"error": str(error)}
@@ -231,7 +232,7 @@ def open_cells(options):
             continue
         try:
             cell = bytes.fromhex(line.lstrip("\\").removeprefix("x"))
-            text = text_of(family, key.open(cell, options.column, options.type, options.protection))
+            text = text_of(family, key.open(cell, options.column, options.type, options.protection, options.search))
             print(text.translate({92: "\\\\", 9: "\\t", 10: "\\n", 13: "\\r"}))
         except (CellError, ValueError) as error:
             faults += 1
@@ -247,6 +248,7 @@ def main():
     for name in (*FUNCTIONS, "tenant", "domain", "type"):
         opener.add_argument(f"--{name}", required=True)
     opener.add_argument("--shares", action="store_true")
+    opener.add_argument("--search", action="store_true")
     opener.add_argument("--epoch", type=int, required=True)
     opener.add_argument("--column", nargs=3, required=True)
     opener.add_argument("--protection", choices=PROTECTIONS, required=True)

@@ -103,6 +103,9 @@ pub struct Protected {
     pub protection: Protection,
     /// Which key.
     pub domain: Domain,
+    /// Whether its cells hold tokens of the text's fragments, so that it can be searched. The processor then also learns
+    /// which values share fragments.
+    pub search: bool,
 }
 
 /// One classified column.
@@ -158,6 +161,14 @@ pub enum ClassificationError {
     /// Only types of bounded width have an order code.
     #[error("{id}: `ordered` is not possible for {ty}: {}", not_ordered(*ty))]
     NotOrdered {
+        /// The column.
+        id: Box<ColumnId>,
+        /// Its type.
+        ty: LogicalType,
+    },
+    /// Fragments are those of texts.
+    #[error("{id}: `search` is for text and varchar, not for {ty}")]
+    NoText {
         /// The column.
         id: Box<ColumnId>,
         /// Its type.
@@ -256,8 +267,11 @@ fn check_column(protected: &Protected, domains: &mut BTreeMap<Domain, Protected>
         }
         Protection::Sealed | Protection::Exact | Protection::Ordered => {}
     }
+    if protected.search && !matches!(protected.ty, LogicalType::Text | LogicalType::Varchar(_)) {
+        return Err(ClassificationError::NoText { id: Box::new(protected.id.clone()), ty: protected.ty });
+    }
     let first = domains.entry(protected.domain.clone()).or_insert_with(|| protected.clone());
-    let agree = first.protection == protected.protection
+    let agree = (first.protection, first.search) == (protected.protection, protected.search)
         && (!protected.protection.shows_equality() || comparable(first.ty, protected.ty));
     if agree {
         return Ok(());

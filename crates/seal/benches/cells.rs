@@ -17,7 +17,7 @@ fn cipher(protection: Protection) -> ColumnCipher {
     let key = DomainKey::combine(&context, &share(), &share(), &share()).unwrap();
     let table = TableId { schema: "public".into(), table: "citizens".into() };
     let id = ColumnId { table, column: "name".into() };
-    let column = Protected { id, ty: LogicalType::Text, protection, domain };
+    let column = Protected { id, ty: LogicalType::Text, protection, domain, search: false };
     ColumnCipher::new(Arc::new(CellKey::new(&key, context).unwrap()), &column).unwrap()
 }
 

@@ -5,6 +5,7 @@
 //! header  version (high nibble) | protection (low nibble), epoch (2 bytes, big-endian)
 //! sealed  header ‖ nonce 12 ‖ ciphertext ‖ tag 16
 //! exact   header ‖ tag 16 ‖ ciphertext               nonce all zero: a deterministic AEAD
+//! search  header ‖ length 3 ‖ tokens ‖ the rest of one of the first two; the tokens are associated data
 //! ordered header ‖ order code ‖ tag 16 ‖ ciphertext  nonce all zero; the code is associated data
 //! ```
 
@@ -17,7 +18,7 @@ use drieslot_schema::{LogicalType, Protected, Protection};
 
 use crate::context::push_part;
 use crate::nonces::NONCE_LEN;
-use crate::{CellKey, Nonces, SealError, order, padding};
+use crate::{CellKey, Nonces, SealError, order, padding, search};
 
 /// The format version that this crate writes and reads.
 pub const VERSION: u8 = 1;
@@ -27,11 +28,16 @@ pub const MAX_VALUE_LEN: usize = 256 << 20;
 
 const HEADER_LEN: usize = 3;
 const TAG_LEN: usize = 16;
+/// In a header: the cell holds tokens.
+const SEARCH: u8 = 8;
+/// Bytes of the length of the tokens.
+const LENGTH_LEN: usize = 3;
 
 /// Seals and opens the cells of one column in one epoch.
 pub struct ColumnCipher {
     key: Arc<CellKey>,
     protection: Protection,
+    search: bool,
     ty: LogicalType,
     header: [u8; HEADER_LEN],
     aad: Vec<u8>,
@@ -52,9 +58,9 @@ impl ColumnCipher {
             });
         }
         let [high, low] = context.epoch.to_be_bytes();
-        let header = [(VERSION << 4) | protection_code(column.protection), high, low];
+        let header = [(VERSION << 4) | protection_code(column.protection, column.search), high, low];
         let aad = associated_data(&key, column)?;
-        Ok(Self { key, protection: column.protection, ty: column.ty, header, aad })
+        Ok(Self { key, protection: column.protection, search: column.search, ty: column.ty, header, aad })
     }
 
     /// The column's type, whose canonical plaintext [`crate::values`] makes and reads.
@@ -93,6 +99,9 @@ impl ColumnCipher {
         if self.protection == Protection::Ordered {
             order::push_code(self.key.order_code(), self.ty, canonical, out)?;
         }
+        if self.search {
+            self.push_tokens(canonical, out)?;
+        }
         let aad = self.associated_with(out.get(front..).unwrap_or_default())?;
         let before = out.len();
         let nonce = match self.protection {
@@ -123,13 +132,38 @@ impl ColumnCipher {
         Ok(())
     }
 
-    /// The column's associated data, with the order code of one cell where it has one: a code cannot be exchanged.
-    fn associated_with(&self, code: &[u8]) -> Result<Cow<'_, [u8]>, SealError> {
-        if self.protection != Protection::Ordered {
+    /// The length of the tokens, and the tokens.
+    fn push_tokens(&self, canonical: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+        let value = std::str::from_utf8(canonical).map_err(|_| SealError::NoText)?;
+        let start = out.len();
+        out.extend_from_slice(&[0; LENGTH_LEN]);
+        search::push_tokens(self.key.search(), value, out)?;
+        let len = u32::try_from(out.len() - start - LENGTH_LEN).map_err(|_| SealError::Library)?;
+        let [_, bytes @ ..] = len.to_be_bytes();
+        out.get_mut(start..start + LENGTH_LEN).ok_or(SealError::Library)?.copy_from_slice(&bytes);
+        Ok(())
+    }
+
+    /// The front part of a cell behind its header, order code or tokens, and the rest.
+    fn split_front<'cell>(&self, body: &'cell [u8]) -> Result<(&'cell [u8], &'cell [u8]), SealError> {
+        let len = if self.search {
+            let (bytes, _) = body.split_first_chunk::<LENGTH_LEN>().ok_or(SealError::NotACell)?;
+            bytes.iter().fold(0, |len, byte| (len << 8) | usize::from(*byte)) + LENGTH_LEN
+        } else if self.protection == Protection::Ordered {
+            order::code_len(self.ty).ok_or(SealError::NotOrdered)?
+        } else {
+            0
+        };
+        body.split_at_checked(len).ok_or(SealError::NotACell)
+    }
+
+    /// The column's associated data, with the front part of one cell where it has one: it cannot be exchanged.
+    fn associated_with(&self, front: &[u8]) -> Result<Cow<'_, [u8]>, SealError> {
+        if front.is_empty() {
             return Ok(Cow::Borrowed(&self.aad));
         }
         let mut aad = self.aad.clone();
-        push_part(&mut aad, code)?;
+        push_part(&mut aad, front)?;
         Ok(Cow::Owned(aad))
     }
 
@@ -140,12 +174,8 @@ impl ColumnCipher {
     /// authenticate, whatever the cause.
     pub fn open(&self, cell: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         let body = self.body_of(cell)?;
-        let code_len = match self.protection {
-            Protection::Ordered => order::code_len(self.ty).ok_or(SealError::NotOrdered)?,
-            Protection::Sealed | Protection::Exact => 0,
-        };
-        let (code, body) = body.split_at_checked(code_len).ok_or(SealError::NotACell)?;
-        let aad = self.associated_with(code)?;
+        let (front, body) = self.split_front(body)?;
+        let aad = self.associated_with(front)?;
         let (nonce, tag, ciphertext) = match self.protection {
             Protection::Sealed => {
                 let (nonce, rest) = body.split_first_chunk::<NONCE_LEN>().ok_or(SealError::NotACell)?;
@@ -177,7 +207,7 @@ impl ColumnCipher {
         if first >> 4 != VERSION {
             return Err(SealError::UnknownVersion { found: first >> 4 });
         }
-        if first & 0x0f != protection_code(self.protection) {
+        if first & 0x0f != protection_code(self.protection, self.search) {
             return Err(SealError::WrongProtection { expected: self.protection, found: first & 0x0f });
         }
         let found = u16::from_be_bytes([high, low]);
@@ -232,7 +262,7 @@ fn associated_data(key: &CellKey, column: &Protected) -> Result<Vec<u8>, SealErr
     let mut out = Vec::new();
     push_part(&mut out, context.tenant.as_bytes())?;
     push_part(&mut out, context.domain.0.as_bytes())?;
-    push_part(&mut out, &[protection_code(column.protection)])?;
+    push_part(&mut out, &[protection_code(column.protection, column.search)])?;
     push_part(&mut out, &context.epoch.to_be_bytes())?;
     push_part(&mut out, &[type_code(column.ty)])?;
     if column.protection == Protection::Sealed {
@@ -243,12 +273,14 @@ fn associated_data(key: &CellKey, column: &Protected) -> Result<Vec<u8>, SealErr
     Ok(out)
 }
 
-fn protection_code(protection: Protection) -> u8 {
-    match protection {
+/// The low four bits of a header.
+fn protection_code(protection: Protection, search: bool) -> u8 {
+    let code = match protection {
         Protection::Sealed => 1,
         Protection::Exact => 2,
         Protection::Ordered => 3,
-    }
+    };
+    if search { code | SEARCH } else { code }
 }
 
 /// One code per family: text and varchar(n) are one, so that an exact domain may mix them.

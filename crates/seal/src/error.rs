@@ -44,6 +44,9 @@ pub enum SealError {
     /// The value has no place in an order: its type has none, or it is no value of its type.
     #[error("the value has no order code")]
     NotOrdered,
+    /// A value that is no text has no fragments to search by.
+    #[error("the value is no text, and cannot be searched")]
+    NoText,
     /// The key of one domain was offered for a column of another.
     #[error("column {column} belongs to domain `{wanted}`, but the key is of domain `{given}`")]
     WrongDomain {

@@ -22,6 +22,7 @@ const SEALED_KEY: &[u8] = b"drieslot sealed key v1";
 const EXACT_KEY: &[u8] = b"drieslot exact key v1";
 const ORDERED_KEY: &[u8] = b"drieslot ordered key v1";
 const ORDER_CODE_KEY: &[u8] = b"drieslot order code key v1";
+const SEARCH_KEY: &[u8] = b"drieslot search key v1";
 
 /// k_f: the secret of one function, held by its custodian only. 32 bytes.
 pub struct FunctionSecret(Secret32);
@@ -123,26 +124,27 @@ pub struct CellKey {
     sealed: LessSafeKey,
     exact: LessSafeKey,
     ordered: LessSafeKey,
-    order_code: OrderKey,
+    order_code: BlockKey,
+    search: BlockKey,
 }
 
-/// The key of a domain's order codes.
-pub(crate) struct OrderKey(EncryptingKey);
+/// A key of AES-256 as a pseudorandom function of single blocks: for order codes and for tokens.
+pub(crate) struct BlockKey(EncryptingKey);
 
-impl OrderKey {
+impl BlockKey {
     fn new(key: &Secret32) -> Result<Self, SealError> {
         let unbound = UnboundCipherKey::new(&AES_256, key.as_slice()).map_err(|_| SealError::Library)?;
         EncryptingKey::ecb(unbound).map(Self).map_err(|_| SealError::Library)
     }
 
-    /// AES-256 of each block of 16 bytes by itself: the pseudorandom function of the order codes.
+    /// AES-256 of each block of 16 bytes by itself.
     pub(crate) fn encrypt_blocks(&self, blocks: &mut [u8]) -> Result<(), SealError> {
         self.0.encrypt(blocks).map(drop).map_err(|_| SealError::Library)
     }
 }
 
 impl CellKey {
-    /// `HKDF-Expand(K, label)` for the label of each protection and of the order codes, expanded.
+    /// `HKDF-Expand(K, label)` for the label of each protection, of the order codes and of the tokens, expanded.
     ///
     /// # Errors
     /// `Library`.
@@ -150,8 +152,9 @@ impl CellKey {
         let sealed = expand_aes(&hkdf_expand(&key.0, SEALED_KEY))?;
         let exact = expand_aes(&hkdf_expand(&key.0, EXACT_KEY))?;
         let ordered = expand_aes(&hkdf_expand(&key.0, ORDERED_KEY))?;
-        let order_code = OrderKey::new(&hkdf_expand(&key.0, ORDER_CODE_KEY))?;
-        Ok(Self { context, sealed, exact, ordered, order_code })
+        let order_code = BlockKey::new(&hkdf_expand(&key.0, ORDER_CODE_KEY))?;
+        let search = BlockKey::new(&hkdf_expand(&key.0, SEARCH_KEY))?;
+        Ok(Self { context, sealed, exact, ordered, order_code, search })
     }
 
     /// What the key is for.
@@ -167,7 +170,11 @@ impl CellKey {
         }
     }
 
-    pub(crate) fn order_code(&self) -> &OrderKey {
+    pub(crate) fn search(&self) -> &BlockKey {
+        &self.search
+    }
+
+    pub(crate) fn order_code(&self) -> &BlockKey {
         &self.order_code
     }
 }

@@ -12,6 +12,7 @@ mod nonces;
 mod order;
 mod padding;
 mod primitives;
+pub mod search;
 pub mod values;
 
 pub use cell::{ColumnCipher, MAX_VALUE_LEN, VERSION, epoch_of};

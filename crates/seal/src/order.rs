@@ -8,7 +8,7 @@
 
 use drieslot_schema::{LogicalType, MAX_ORDER_BITS};
 
-use crate::keys::OrderKey;
+use crate::keys::BlockKey;
 use crate::{SealError, values};
 
 const BLOCK_LEN: usize = 16;
@@ -25,7 +25,7 @@ pub(crate) fn code_len(ty: LogicalType) -> Option<usize> {
 ///
 /// # Errors
 /// `NotOrdered` where the bytes are no value of an ordered type.
-pub(crate) fn push_code(key: &OrderKey, ty: LogicalType, canonical: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+pub(crate) fn push_code(key: &BlockKey, ty: LogicalType, canonical: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
     let digits = code_len(ty).filter(|digits| *digits <= MAX_DIGITS).ok_or(SealError::NotOrdered)?;
     let rank = values::rank(ty, canonical).ok_or(SealError::NotOrdered)?;
     let mut blocks = [0_u8; BLOCK_LEN * MAX_DIGITS];

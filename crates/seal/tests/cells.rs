@@ -38,7 +38,7 @@ fn cipher(place: &Place) -> ColumnCipher {
     let key = DomainKey::combine(&context, &structure, &access, &keys).unwrap();
     let table = TableId { schema: place.schema.into(), table: place.table.into() };
     let id = ColumnId { table, column: place.column.into() };
-    let column = Protected { id, ty: place.ty, protection: place.protection, domain };
+    let column = Protected { id, ty: place.ty, protection: place.protection, domain, search: false };
     ColumnCipher::new(Arc::new(CellKey::new(&key, context).unwrap()), &column).unwrap()
 }
 
@@ -197,7 +197,7 @@ fn a_key_is_not_bound_to_a_column_of_another_domain() {
     let table = TableId { schema: "public".into(), table: "t".into() };
     let id = ColumnId { table, column: "c".into() };
     let domain = Domain("streets".into());
-    let column = Protected { id, ty: LogicalType::Text, protection: Protection::Exact, domain };
+    let column = Protected { id, ty: LogicalType::Text, protection: Protection::Exact, domain, search: false };
     assert!(matches!(ColumnCipher::new(key, &column), Err(SealError::WrongDomain { .. })));
 }
 

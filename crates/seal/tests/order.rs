@@ -13,7 +13,7 @@ fn cipher(ty: LogicalType) -> ColumnCipher {
     let share = |byte| FunctionSecret::from_bytes(&[byte; 32]).unwrap().share(&context).unwrap();
     let key = DomainKey::combine(&context, &share(1), &share(2), &share(3)).unwrap();
     let id = ColumnId { table: TableId { schema: "public".into(), table: "t".into() }, column: "c".into() };
-    let column = Protected { id, ty, protection: Protection::Ordered, domain };
+    let column = Protected { id, ty, protection: Protection::Ordered, domain, search: false };
     ColumnCipher::new(Arc::new(CellKey::new(&key, context).unwrap()), &column).unwrap()
 }
 

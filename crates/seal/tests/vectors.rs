@@ -38,6 +38,7 @@ struct Setting {
     column: [String; 3],
     ty: LogicalType,
     protection: Protection,
+    search: bool,
 }
 
 struct Made {
@@ -54,7 +55,7 @@ impl Setting {
         let key = DomainKey::combine(&context, &shares[0], &shares[1], &shares[2]).unwrap();
         let [schema, table, column] = self.column.clone();
         let id = ColumnId { table: TableId { schema, table }, column };
-        let column = Protected { id, ty: self.ty, protection: self.protection, domain };
+        let column = Protected { id, ty: self.ty, protection: self.protection, domain, search: self.search };
         let share_checks = shares.each_ref().map(|share| hex(&share.check_value()));
         let key_check = hex(&key.check_value());
         let cipher = ColumnCipher::new(Arc::new(CellKey::new(&key, context).unwrap()), &column).unwrap();
@@ -77,6 +78,7 @@ impl Setting {
                 "ordered" => Protection::Ordered,
                 other => panic!("unknown protection {other}"),
             },
+            search: column["search"] == true,
         }
     }
 
@@ -202,8 +204,12 @@ fn write_vectors() {
                 column: ["public".into(), "citizens".into(), name.into()],
                 ty,
                 protection,
+                search: false,
             };
             write_file(&format!("{name}-{protection}"), &setting, texts);
+            if name == "text" {
+                write_file(&format!("{name}-{protection}-search"), &Setting { search: true, ..setting }, texts);
+            }
         }
     }
     let setting = Setting {
@@ -214,6 +220,7 @@ fn write_vectors() {
         column: ["Öffentlich".into(), "Table \"x\"".into(), "bedrag".into()],
         ty: LogicalType::Numeric(None),
         protection: Protection::Sealed,
+        search: false,
     };
     let numbers = ["1.0", "1.00", "-0.000000000001", "123456789012345678901234567890", "Infinity", "-Infinity", "NaN"];
     write_file("numeric-written-scale", &setting, &numbers);
@@ -247,7 +254,7 @@ fn write_file(name: &str, setting: &Setting, texts: &[&str]) {
         "share_checks": functions(made.share_checks),
         "key_check": made.key_check,
         "column": {"schema": schema, "table": table, "name": column,
-            "type": setting.ty.to_string(), "protection": setting.protection.to_string()},
+            "type": setting.ty.to_string(), "protection": setting.protection.to_string(), "search": setting.search},
         "cells": cells,
     });
     let text = serde_json::to_string_pretty(&file).unwrap() + "\n";
@@ -319,6 +326,18 @@ fn failures(setting: &Setting, canonical: &[u8], base: &[u8]) -> Vec<(&'static s
         list.push(("moved from another schema", moved(["archive".into(), table.clone(), column.clone()])));
         list.push(("moved from another table", moved([schema.clone(), "orders".into(), column])));
         list.push(("moved from another column", moved([schema, table, "other".into()])));
+    }
+    if setting.search {
+        let another = setting.seal(b"another value");
+        let end = |cell: &[u8]| 6 + usize::from(cell[4]) * 256 + usize::from(cell[5]);
+        let exchanged = [&another[..end(&another)], &base[end(base)..]].concat();
+        list.push(("the tokens of another value", exchanged));
+        let bare = [&base[..3], &[0, 0, 0], &base[end(base)..]].concat();
+        list.push(("without its tokens", bare));
+        list.push(("a length of tokens beyond the cell", [&base[..3], &[0xff, 0xff, 0xff], &base[6..]].concat()));
+        let without = Setting { search: false, ..setting.clone() };
+        list.push(("a cell that cannot be searched", without.seal(canonical)));
+        return list;
     }
     if !ordered || matches!(setting.ty, LogicalType::Date | LogicalType::Timestamp | LogicalType::Timestamptz) {
         let broken = setting.seal(not_canonical(setting.ty));

@@ -63,6 +63,9 @@ pub struct ColumnEntry {
     /// Its type; required where it is protected, refused where it is not.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub ty: Option<String>,
+    /// Whether it can be searched by LIKE and the like; for texts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub search: bool,
     /// Which key; `<database>.<schema>.<table>.<column>` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
@@ -155,8 +158,8 @@ impl ColumnEntry {
             ProtectionWord::Sealed => schema::Protection::Sealed,
             ProtectionWord::Exact => schema::Protection::Exact,
             ProtectionWord::Ordered => schema::Protection::Ordered,
-            ProtectionWord::Plain if self.ty.is_some() || self.domain.is_some() => {
-                return Err(format!("{id} is plain, so it has no `type` and no `domain`: leave them out"));
+            ProtectionWord::Plain if self.ty.is_some() || self.domain.is_some() || self.search => {
+                return Err(format!("{id} is plain, so it has no `type`, `domain` or `search`: leave them out"));
             }
             ProtectionWord::Plain => return Ok(schema::Column { name: self.name.clone(), class, protected: None }),
         };
@@ -164,7 +167,7 @@ impl ColumnEntry {
         let ty: LogicalType = ty.parse().map_err(|error| format!("{id}: {error}"))?;
         let domain = Domain(self.domain.clone().unwrap_or_else(|| format!("{database}.{id}")));
         super::words::check_filled("domain", &domain.0)?;
-        let protected = Some(Protected { id, ty, protection, domain });
+        let protected = Some(Protected { id, ty, protection, domain, search: self.search });
         Ok(schema::Column { name: self.name.clone(), class, protected })
     }
 }

@@ -64,6 +64,7 @@ fn protected(table: &TableId, (name, ty, protection): &ColumnSpec) -> Option<Pro
         ty: ty.parse().unwrap(),
         protection,
         domain: Domain(domain.to_owned()),
+        search: name.starts_with("free_"),
     })
 }
 
