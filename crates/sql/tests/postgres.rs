@@ -89,7 +89,11 @@ impl Server {
         // Definitions of views have several lines.
         let text = self.psql(sql, "town", "\x1e").unwrap();
         let value = |value: &str| (value != "\\N").then(|| value.to_owned());
-        text.trim_end_matches('\n').split('\x1e').map(|line| line.split('\x1f').map(value).collect()).collect()
+        text.trim_end_matches('\n')
+            .split('\x1e')
+            .filter(|line| !line.is_empty())
+            .map(|line| line.split('\x1f').map(value).collect())
+            .collect()
     }
 
     fn catalog(&self) -> Catalog {
