@@ -95,7 +95,7 @@ fn statements_answer_as_plain_postgresql_or_are_refused() {
     trial.check(&data::canaries());
 }
 
-/// psql's own commands. The logical types in `\d` come with the catalogue views of a later issue; names must be right.
+/// psql's own commands. `tests/reflection.rs` compares them in full.
 fn described(trial: &Trial) {
     let said = trial.app_script("\\d person\n\\dt\n\\d street\n");
     assert!(said.ok && said.err.is_empty(), "{}", said.err);

@@ -29,6 +29,25 @@ pub const CATALOG_SQL: &str = concat!(
     " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace",
     " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
     " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
+    " UNION ALL SELECT 'w', c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
+    " c.relkind::pg_catalog.text, pg_catalog.pg_get_viewdef(c.oid), NULL, NULL, NULL, NULL",
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+    " WHERE c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.text[])",
+    " AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
+    " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
+    " UNION ALL SELECT DISTINCT 'd', c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
+    " c.relkind::pg_catalog.text, rn.nspname::pg_catalog.text, r.relname::pg_catalog.text, NULL, NULL, NULL",
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+    " JOIN pg_catalog.pg_rewrite w ON w.ev_class OPERATOR(pg_catalog.=) c.oid",
+    " JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) w.oid",
+    " AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass",
+    " AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass",
+    " AND d.refobjid OPERATOR(pg_catalog.<>) c.oid",
+    " JOIN pg_catalog.pg_class r ON r.oid OPERATOR(pg_catalog.=) d.refobjid",
+    " JOIN pg_catalog.pg_namespace rn ON rn.oid OPERATOR(pg_catalog.=) r.relnamespace",
+    " WHERE c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.text[])",
+    " AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
+    " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
 );
 
 /// PostgreSQL's own relations, in the same shape.
@@ -42,6 +61,12 @@ pub const SYSTEM_CATALOG_SQL: &str = concat!(
     " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{pg_catalog,information_schema}'::pg_catalog.text[])",
     " AND c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{r,v,m,f,p,c}'::pg_catalog.text[])",
     " UNION ALL SELECT 'v', '0', '', pg_catalog.current_setting('server_version_num'), '', NULL, NULL, NULL, NULL, NULL",
+    " UNION ALL SELECT 'w', c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
+    " c.relkind::pg_catalog.text, pg_catalog.pg_get_viewdef(c.oid), NULL, NULL, NULL, NULL",
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+    " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) 'information_schema'",
+    " AND c.relname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{columns,column_udt_usage,check_constraints,",
+    "check_constraint_routine_usage,constraint_column_usage,table_constraints}'::pg_catalog.text[])",
 );
 
 /// The catalogue's rows are not those of [`CATALOG_SQL`].
@@ -82,6 +107,15 @@ pub struct Relation {
     pub columns: Vec<CatalogColumn>,
 }
 
+/// What a view is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Definition {
+    /// As `pg_get_viewdef` writes it: a name that the reading session's search path finds is bare.
+    pub(crate) query: String,
+    /// The user's relations that it names.
+    pub(crate) names: Vec<TableId>,
+}
+
 /// One version of a database's catalogue.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -92,6 +126,7 @@ pub struct Catalog {
     types: BTreeSet<String>,
     /// `server_version_num`; 0 where it is not known.
     version: u32,
+    definitions: BTreeMap<TableId, Definition>,
     system: Option<Arc<Catalog>>,
 }
 
@@ -116,6 +151,15 @@ impl Catalog {
                     let kind = kind.bytes().next().ok_or_else(|| error("relkind"))?;
                     let id = TableId { schema: schema.clone(), table: name.clone() };
                     catalog.add_row(oid, id, kind, rest).map_err(error)?;
+                }
+                "w" => {
+                    let [Some(query), ..] = rest else { return Err(error("a view without its query")) };
+                    catalog.defined(schema, name).query.clone_from(query);
+                }
+                "d" => {
+                    let [Some(of), Some(table), ..] = rest else { return Err(error("a view of nothing")) };
+                    let table = TableId { schema: of.clone(), table: table.clone() };
+                    catalog.defined(schema, name).names.push(table);
                 }
                 "f" => drop(catalog.functions.insert(name.clone())),
                 "o" => drop(catalog.operators.insert(name.clone())),
@@ -151,6 +195,11 @@ impl Catalog {
         Ok(())
     }
 
+    fn defined(&mut self, schema: &str, name: &str) -> &mut Definition {
+        let id = TableId { schema: schema.to_owned(), table: name.to_owned() };
+        self.definitions.entry(id).or_insert_with(|| Definition { query: String::new(), names: Vec::new() })
+    }
+
     /// Adds PostgreSQL's own relations.
     #[must_use]
     pub fn with_system(mut self, system: Arc<Catalog>) -> Self {
@@ -161,6 +210,12 @@ impl Catalog {
     /// The relation of that full name.
     pub fn relation(&self, id: &TableId) -> Option<&Arc<Relation>> {
         self.relations.get(id).or_else(|| self.system.as_ref()?.relations.get(id))
+    }
+
+    /// What a view is; `None` where its query is not known.
+    pub(crate) fn definition(&self, id: &TableId) -> Option<&Definition> {
+        let found = self.definitions.get(id).or_else(|| self.system.as_ref()?.definitions.get(id));
+        found.filter(|definition| !definition.query.is_empty())
     }
 
     /// The column at a place of the user's relations, as a RowDescription names it.

@@ -15,6 +15,7 @@ mod env;
 mod overlay;
 mod parse;
 mod plan;
+mod reflect;
 mod refusal;
 mod settings;
 mod statement;

@@ -1,6 +1,6 @@
 //! From text to trees and back, with PostgreSQL's own grammar.
 
-use pg_query::protobuf::{Node, ParseResult, RawStmt, Token};
+use pg_query::protobuf::{Node, ParseResult, RawStmt, ScanToken, Token};
 
 use crate::census::Shape;
 use crate::refusal::{Refusal, Result};
@@ -73,11 +73,16 @@ pub(crate) fn deparse(node: &Node) -> Result<String> {
     Ok(text)
 }
 
+/// The tokens of a text, comments too.
+pub(crate) fn tokens(text: &str) -> Result<Vec<ScanToken>> {
+    pg_query::scan_tokens(text).map_err(|_| Refusal::internal("the statement cannot be scanned"))
+}
+
 /// The parameters of a text: start, end, number.
 pub(crate) fn parameters(text: &str) -> Result<Vec<(usize, usize, u32)>> {
     let failed = || Refusal::internal("the rewritten statement cannot be scanned");
     let mut found = Vec::new();
-    for token in pg_query::scan_tokens(text).map_err(|_| failed())? {
+    for token in tokens(text)? {
         if token.token == Token::Param as i32 {
             let start = usize::try_from(token.start).map_err(|_| failed())?;
             let end = usize::try_from(token.end).map_err(|_| failed())?;

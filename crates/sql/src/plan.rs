@@ -9,9 +9,10 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, RawStmt};
 
 use crate::catalog::Catalog;
-use crate::decide::decide;
+use crate::decide::{Decision, decide};
 use crate::env::Env;
 use crate::parse;
+use crate::reflect;
 use crate::refusal::Refusal;
 use crate::statement::{Kind, PassProof, Statement};
 
@@ -49,10 +50,10 @@ pub fn plan(
     for raw in tree.stmts {
         let source = source(text, &raw);
         let mut node = *raw.stmt.ok_or_else(|| Refusal::internal("a statement without its tree"))?;
-        let decision = decide(&env, &mut node).map_err(|refusal| refusal.located(text))?;
+        let decision = planned(&env, text, &source, &mut node)?;
         crate::overlay::apply(&mut env, &node, &decision);
         let fingerprint = match &decision.kind {
-            Kind::Pass(PassProof(())) => String::new(),
+            Kind::Pass(PassProof(())) | Kind::Reworded(_, PassProof(())) => String::new(),
             Kind::Rewritten(_) | Kind::CopyIn(_) | Kind::CopyOut(_) => fingerprint(text, &source),
         };
         statements.push(Statement {
@@ -65,6 +66,25 @@ pub fn plan(
         });
     }
     Ok(statements)
+}
+
+/// Decides over one statement, worded anew where it reads the catalogue.
+fn planned(env: &Env<'_>, text: &str, source: &Range<usize>, node: &mut Node) -> Result<Decision, Refusal> {
+    let Some(reworded) = reflect::reword(env, text, source, node).map_err(|refusal| refusal.located(text))? else {
+        return decide(env, node).map_err(|refusal| refusal.located(text));
+    };
+    let mut statements = parse::parse(&reworded).map_or_else(|_| Vec::new(), |tree| tree.stmts);
+    let (Some(new), true) = (statements.pop().and_then(|raw| raw.stmt), statements.is_empty()) else {
+        // What is refused anyway says better why.
+        decide(env, node).map_err(|refusal| refusal.located(text))?;
+        return Err(reflect::unclear("the catalogue"));
+    };
+    *node = *new;
+    let decision = decide(env, node).map_err(|refusal| Refusal { position: None, ..refusal })?;
+    Ok(match decision.kind {
+        Kind::Pass(proof) => Decision { kind: Kind::Reworded(reworded, proof), ..decision },
+        Kind::Reworded(..) | Kind::Rewritten(_) | Kind::CopyIn(_) | Kind::CopyOut(_) => decision,
+    })
 }
 
 fn source(text: &str, raw: &RawStmt) -> Range<usize> {

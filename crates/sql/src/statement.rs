@@ -26,7 +26,7 @@ impl Statement {
     /// Which protected columns it reads, writes and searches, each pair once; empty where it passes.
     pub fn uses(&self) -> &[(ColumnId, Use)] {
         match &self.kind {
-            Kind::Pass(_) => &[],
+            Kind::Pass(_) | Kind::Reworded(..) => &[],
             Kind::Rewritten(rewritten) => &rewritten.uses,
             Kind::CopyIn(plan) | Kind::CopyOut(plan) => &plan.uses,
         }
@@ -43,6 +43,8 @@ impl Statement {
 pub enum Kind {
     /// Send the source bytes unchanged.
     Pass(PassProof),
+    /// Send this text, which has the same parameters and result: the catalogue with the types that applications see.
+    Reworded(String, PassProof),
     /// Send the template.
     Rewritten(Box<Rewritten>),
     /// COPY … FROM STDIN: send the plan's text, seal the fields.

@@ -56,6 +56,10 @@ impl Server {
     }
 
     fn sql(&self, sql: &str, database: &str) -> Result<String, String> {
+        self.psql(sql, database, "\n")
+    }
+
+    fn psql(&self, sql: &str, database: &str, between_rows: &str) -> Result<String, String> {
         let mut command = as_postgres("psql");
         command.args([
             "-X",
@@ -68,6 +72,8 @@ impl Server {
             "\x1f",
             "-P",
             "null=\\N",
+            "-R",
+            between_rows,
             "-d",
             database,
             "-h",
@@ -80,9 +86,14 @@ impl Server {
     }
 
     fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
-        let text = self.sql(sql, "town").unwrap();
+        // Definitions of views have several lines.
+        let text = self.psql(sql, "town", "\x1e").unwrap();
         let value = |value: &str| (value != "\\N").then(|| value.to_owned());
-        text.lines().map(|line| line.split('\x1f').map(value).collect()).collect()
+        text.trim_end_matches('\n')
+            .split('\x1e')
+            .filter(|line| !line.is_empty())
+            .map(|line| line.split('\x1f').map(value).collect())
+            .collect()
     }
 
     fn catalog(&self) -> Catalog {
@@ -119,6 +130,7 @@ fn text(sql: &str, statement: &Statement) -> String {
         Kind::Rewritten(rewritten) => {
             rewritten.template.render_inline(&mut |slot, out: &mut String| out.push_str(&cell(&rewritten.slots[slot])))
         }
+        Kind::Reworded(text, _) => text.clone(),
         Kind::CopyIn(plan) | Kind::CopyOut(plan) => plan.text.clone(),
     }
 }

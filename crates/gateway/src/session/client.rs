@@ -211,7 +211,7 @@ impl Session {
     fn prepare_run(&mut self, statement: &Arc<Statement>, formats: Option<&[i16]>) -> Result<Run, Stall> {
         let mut run = Run::plain(Some(Arc::clone(statement)));
         match &statement.kind {
-            Kind::Pass(_) => {}
+            Kind::Pass(_) | Kind::Reworded(..) => {}
             Kind::Rewritten(rewritten) => {
                 if rewritten.columns.iter().any(|column| column.protected().is_some()) {
                     let columns = self.result_columns(rewritten)?;
@@ -296,6 +296,9 @@ impl Session {
         }
         match statement.as_deref().map(|statement| &statement.kind) {
             None | Some(Kind::Pass(_)) => self.forward(message),
+            Some(Kind::Reworded(text, _)) => {
+                wire::put_parse(&mut self.server.output, parse.name, text, &parse.oids);
+            }
             Some(Kind::Rewritten(rewritten)) => {
                 if rewritten.parameters.len() > MAX_PARAMETERS {
                     let message =
@@ -336,6 +339,10 @@ impl Session {
                 self.permit(statement.uses())?;
                 self.forward(message);
             }
+            Some(Statement { kind: Kind::Reworded(..), .. }) => {
+                self.still_classified(&prepared)?;
+                self.forward(message);
+            }
             Some(Statement { kind: Kind::Pass(_), .. }) | None => self.forward(message),
         }
         let name = bind.portal.to_owned();
@@ -369,7 +376,9 @@ impl Session {
         let portal = self.portals.get(execute.portal).cloned().ok_or_else(|| no_portal(execute.portal))?;
         let run = match &portal.prepared.statement {
             None => Run::plain(None),
-            Some(statement) if matches!(statement.kind, Kind::Pass(_)) => Run::plain(Some(Arc::clone(statement))),
+            Some(statement) if matches!(statement.kind, Kind::Pass(_) | Kind::Reworded(..)) => {
+                Run::plain(Some(Arc::clone(statement)))
+            }
             Some(statement) => {
                 self.still_classified(&portal.prepared)?;
                 let mut run = self.prepare_run(statement, Some(&portal.formats))?;
@@ -467,6 +476,7 @@ fn inline(text: &str, statement: &Statement, cells: &[Option<Vec<u8>>]) -> Strin
                 let _ = write!(out, "'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits));
             }
         }),
+        Kind::Reworded(text, _) => text.clone(),
         Kind::CopyIn(plan) | Kind::CopyOut(plan) => plan.text.clone(),
     }
 }

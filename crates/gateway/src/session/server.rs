@@ -364,7 +364,9 @@ impl Session {
         body: &[u8],
     ) -> Result<(), Refusal> {
         let mut out = BytesMut::new();
-        let rewritten = run.is_some_and(|run| run.look.is_some() || run.rows.is_some());
+        let reworded =
+            |run: &Run| run.statement.as_ref().is_some_and(|statement| matches!(statement.kind, Kind::Reworded(..)));
+        let rewritten = run.is_some_and(|run| run.look.is_some() || run.rows.is_some() || reworded(run));
         match refusal {
             Some(refusal) => refusal.put(&mut out, "ERROR"),
             None if rewritten => put_processor_error(body, &mut out)?,
@@ -438,7 +440,7 @@ fn unexpected(tag: u8) -> Refusal {
 fn planned(statement: Option<&Statement>) -> PlannedColumns<'_> {
     match statement.map(|statement| &statement.kind) {
         Some(Kind::Rewritten(rewritten)) => Some(&rewritten.columns),
-        Some(Kind::Pass(_) | Kind::CopyIn(_) | Kind::CopyOut(_)) | None => None,
+        Some(Kind::Pass(_) | Kind::Reworded(..) | Kind::CopyIn(_) | Kind::CopyOut(_)) | None => None,
     }
 }
 

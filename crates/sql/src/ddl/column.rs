@@ -186,7 +186,7 @@ fn quoted(name: &str) -> String {
 }
 
 /// `<column>_is_cell`, within PostgreSQL's length.
-fn check_name(column: &str) -> String {
+pub(crate) fn check_name(column: &str) -> String {
     let mut end = column.len().min(MAX_NAME_BYTES - CELL_CHECK.len());
     while !column.is_char_boundary(end) {
         end -= 1;

@@ -9,6 +9,8 @@ use drieslot_schema::{Protected, TableId, Unlisted};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ObjectType, RangeVar, SelectStmt};
 
+pub(crate) use column::check_name;
+
 use crate::census::{Census, Mentions, Named};
 use crate::decide::{Decision, touched};
 use crate::env::{Env, unlisted_table};
