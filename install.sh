@@ -60,3 +60,9 @@ need_drivers() {
     cp "$sources/node/package.json" "$node/installed.json"
   fi
 }
+
+# What the slow drivers need besides: compilers that Debian 12 has, and Go, which it has too old.
+need_slow_drivers() {
+  command -v go >/dev/null || { echo "Go 1.25 or newer is not installed: see https://go.dev/dl, then run this again." >&2; exit 1; }
+  command -v mvn >/dev/null || need_packages openjdk-17-jdk-headless maven
+}

@@ -49,6 +49,8 @@ struct Driver {
     name: &'static str,
     /// Folder of its sources.
     folder: &'static str,
+    /// What fetches and builds it, where `./check` has not done so.
+    prepare: &'static [&'static str],
     /// Program and arguments; `{target}` is where its dependencies are.
     command: &'static [&'static str],
     environment: &'static [(&'static str, &'static str)],
@@ -65,6 +67,7 @@ const QUICK: [Driver; 6] = [
     Driver {
         name: "psycopg 3",
         folder: "python",
+        prepare: &[],
         command: &[PYTHON, "psycopg3.py"],
         environment: &[],
         pending: &["find ANY", "cursor"],
@@ -72,6 +75,7 @@ const QUICK: [Driver; 6] = [
     Driver {
         name: "psycopg2",
         folder: "python",
+        prepare: &[],
         command: &[PYTHON, "psycopg2_driver.py"],
         environment: &[],
         pending: &["find ANY", "cursor"],
@@ -79,6 +83,7 @@ const QUICK: [Driver; 6] = [
     Driver {
         name: "asyncpg",
         folder: "python",
+        prepare: &[],
         command: &[PYTHON, "asyncpg_driver.py"],
         environment: &[],
         pending: &["find ANY", "copy in", "move"],
@@ -86,6 +91,7 @@ const QUICK: [Driver; 6] = [
     Driver {
         name: "SQLAlchemy over psycopg 3",
         folder: "python",
+        prepare: &[],
         command: &[PYTHON, "sqlalchemy_driver.py"],
         environment: &[("DRIVER_DIALECT", "psycopg")],
         pending: &SQLALCHEMY,
@@ -93,6 +99,7 @@ const QUICK: [Driver; 6] = [
     Driver {
         name: "SQLAlchemy over psycopg2",
         folder: "python",
+        prepare: &[],
         command: &[PYTHON, "sqlalchemy_driver.py"],
         environment: &[("DRIVER_DIALECT", "psycopg2")],
         pending: &SQLALCHEMY,
@@ -100,10 +107,32 @@ const QUICK: [Driver; 6] = [
     Driver {
         name: "node-postgres",
         folder: "node",
+        prepare: &[],
         command: &["node", "pg.mjs"],
         environment: &[],
         pending: &["find ANY", "cursor"],
     },
+];
+
+/// pgx in one of its exec modes.
+const fn pgx(name: &'static str, environment: &'static [(&'static str, &'static str)]) -> Driver {
+    Driver {
+        name,
+        folder: "pgx",
+        prepare: &["go", "build", "-o", "{target}/pgx", "."],
+        command: &["{target}/pgx"],
+        environment,
+        pending: &["find ANY", "copy in", "cursor"],
+    }
+}
+
+/// Those that take long to fetch and build.
+const SLOW: [Driver; 5] = [
+    pgx("pgx, cache_statement", &[("DRIVER_MODE", "cache_statement")]),
+    pgx("pgx, cache_describe", &[("DRIVER_MODE", "cache_describe")]),
+    pgx("pgx, describe_exec", &[("DRIVER_MODE", "describe_exec")]),
+    pgx("pgx, exec", &[("DRIVER_MODE", "exec")]),
+    pgx("pgx, simple_protocol", &[("DRIVER_MODE", "simple_protocol")]),
 ];
 
 /// Where a side is reached.
@@ -169,16 +198,38 @@ fn reset(trial: &Trial) {
 }
 
 impl Driver {
-    fn arguments(&self) -> impl Iterator<Item = String> {
+    /// A command in the copy of its sources.
+    fn command(&self, words: &[&str]) -> Command {
+        let place = workplace(self.folder);
         let target = target(self.folder).canonicalize().unwrap().display().to_string();
-        self.command.iter().map(move |word| word.replace("{target}", &target))
+        let mut words = words.iter().map(|word| word.replace("{target}", &target));
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).current_dir(place);
+        command
+    }
+
+    /// Fetches and builds it.
+    fn prepare(&self) {
+        if !self.prepare.is_empty() {
+            let said = run(&mut self.command(self.prepare), "");
+            assert!(said.ok, "{} cannot be built:\n{}{}", self.name, said.out, said.err);
+        }
+    }
+
+    /// Whether what it needs is there.
+    fn is_installed(&self) -> bool {
+        let there = !self.prepare.is_empty() || target(self.folder).exists();
+        if !there {
+            assert!(std::env::var_os("DRIESLOT_CHECK").is_none(), "nothing in {}", target(self.folder).display());
+            eprintln!("SKIPPED: {}: {} is not there; ./check makes it", self.name, target(self.folder).display());
+        }
+        there
     }
 
     /// Runs the script on one side; its lines.
     fn tell(&self, side: &Side) -> Vec<String> {
-        let mut words = self.arguments();
-        let mut command = Command::new(words.next().unwrap());
-        command.args(words).current_dir(workplace(self.folder)).env("PYTHONDONTWRITEBYTECODE", "1");
+        let mut command = self.command(self.command);
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.envs(side.variables.iter().map(|(name, value)| (name, value)));
         command.envs(self.environment.iter().copied());
         let said = run(&mut command, "");
@@ -231,15 +282,13 @@ fn last(out: &str) -> String {
 /// Runs drivers one after the other; all of them, also where one is wrong.
 fn run_all(drivers: &[Driver]) {
     let trial = Trial::start(SCHEMA, CLASSIFICATION);
+    // Parse trees of so many statements would fill hundreds of megabytes; statements and parameters are still logged.
+    trial.superuser("postgres", "ALTER SYSTEM SET debug_print_parse = off; SELECT pg_reload_conf()");
     make_plain(&trial);
     let (plain, gateway) = (side(&trial, "plain"), side(&trial, "gateway"));
     let mut wrong = Vec::new();
-    for driver in drivers {
-        if !target(driver.folder).exists() {
-            assert!(std::env::var_os("DRIESLOT_CHECK").is_none(), "nothing in {}", target(driver.folder).display());
-            eprintln!("SKIPPED: {}: {} is not there; ./check makes it", driver.name, target(driver.folder).display());
-            continue;
-        }
+    for driver in drivers.iter().filter(|driver| driver.is_installed()) {
+        driver.prepare();
         reset(&trial);
         let (wanted, found) = (driver.tell(&plain), driver.tell(&gateway));
         let differences = driver.differences(&wanted, &found);
@@ -253,4 +302,14 @@ fn run_all(drivers: &[Driver]) {
 #[test]
 fn quick_drivers_find_what_they_find_on_plain_postgresql() {
     run_all(&QUICK);
+}
+
+#[test]
+fn slow_drivers_find_what_they_find_on_plain_postgresql() {
+    if std::env::var_os("DRIESLOT_FULL").is_none() {
+        let names: Vec<&str> = SLOW.iter().map(|driver| driver.name).collect();
+        eprintln!("SKIPPED: {}: ./check --full runs them", names.join("; "));
+        return;
+    }
+    run_all(&SLOW);
 }
