@@ -152,7 +152,7 @@ fn transactions(trial: &Trial) {
 fn refusals_in_transactions(trial: &Trial) {
     let said = trial.app_script(
         "BEGIN;\nUPDATE person SET nickname = 'lost' WHERE person_id = 1;\n\
-         SELECT * FROM person WHERE family_name LIKE 'P%';\n\
+         SELECT * FROM person WHERE family_name ~ '^P';\n\
          SELECT nickname FROM person WHERE person_id = 1;\nCOMMIT;\nSELECT nickname FROM person WHERE person_id = 1;\n",
     );
     let codes: Vec<&str> =

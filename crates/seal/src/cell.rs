@@ -73,6 +73,14 @@ impl ColumnCipher {
         self.key.context().epoch
     }
 
+    /// The tokens that the cell of every value that a search matches has.
+    ///
+    /// # Errors
+    /// `Library`.
+    pub fn tokens(&self, search: &search::Search) -> Result<Vec<String>, SealError> {
+        search.tokens(&self.key)
+    }
+
     /// Appends the cell of a canonical plaintext to `out`, which is left as it was on an error.
     ///
     /// # Errors

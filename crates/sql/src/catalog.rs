@@ -35,6 +35,11 @@ pub const CATALOG_SQL: &str = concat!(
     " WHERE c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.text[])",
     " AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
     " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
+    // The provider of the database's character classes, and their locale; a column of that name is not in every version.
+    " UNION ALL SELECT 'l', '0', d.datlocprovider::pg_catalog.text,",
+    " COALESCE(pg_catalog.to_jsonb(d) OPERATOR(pg_catalog.->>) 'datlocale', d.datctype::pg_catalog.text), '',",
+    " NULL, NULL, NULL, NULL, NULL FROM pg_catalog.pg_database d",
+    " WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
     " UNION ALL SELECT DISTINCT 'd', c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
     " c.relkind::pg_catalog.text, rn.nspname::pg_catalog.text, r.relname::pg_catalog.text, NULL, NULL, NULL",
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
@@ -116,6 +121,32 @@ pub(crate) struct Definition {
     pub(crate) names: Vec<TableId>,
 }
 
+/// How `lower`, `upper` and ILIKE map letters in a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ctype {
+    /// Those of ASCII alone.
+    Ascii,
+    /// By Unicode's simple mapping, one character to one.
+    Simple,
+}
+
+impl Ctype {
+    /// By `datlocprovider` and locale.
+    fn of(provider: &str, locale: &str) -> Option<Self> {
+        let lower = locale.to_ascii_lowercase();
+        let unicode = lower.contains(".utf-8") || lower.contains(".utf8");
+        let language: String = lower.chars().take_while(char::is_ascii_alphabetic).collect();
+        // Their letters i are mapped in other ways.
+        let special = ["tr", "az", "lt", "crh", "ku", "tt"].contains(&language.as_str());
+        match (provider, lower.as_str()) {
+            ("b" | "c", "c" | "posix") => Some(Self::Ascii),
+            ("b", "c.utf-8" | "c.utf8") => Some(Self::Simple),
+            ("c", _) if unicode && !special => Some(Self::Simple),
+            _ => None,
+        }
+    }
+}
+
 /// One version of a database's catalogue.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -127,6 +158,8 @@ pub struct Catalog {
     /// `server_version_num`; 0 where it is not known.
     version: u32,
     definitions: BTreeMap<TableId, Definition>,
+    /// `None` where it is not known, or not understood.
+    ctype: Option<Ctype>,
     system: Option<Arc<Catalog>>,
 }
 
@@ -161,6 +194,7 @@ impl Catalog {
                     let table = TableId { schema: of.clone(), table: table.clone() };
                     catalog.defined(schema, name).names.push(table);
                 }
+                "l" => catalog.ctype = Ctype::of(schema, name),
                 "f" => drop(catalog.functions.insert(name.clone())),
                 "o" => drop(catalog.operators.insert(name.clone())),
                 "t" => drop(catalog.types.insert(name.clone())),
@@ -234,6 +268,11 @@ impl Catalog {
     /// Whether an operator of that name exists outside `pg_catalog`.
     pub fn has_user_operator(&self, name: &str) -> bool {
         self.operators.contains(name)
+    }
+
+    /// How the database maps letters; `None` where it does so in a way that is not understood, such as ICU's.
+    pub(crate) fn ctype(&self) -> Option<Ctype> {
+        self.ctype
     }
 
     /// Whether the server has `min(bytea)` and `max(bytea)`.

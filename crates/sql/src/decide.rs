@@ -199,6 +199,9 @@ fn is_dangerous(name: &str) -> bool {
 /// Functions and operators that could do anything.
 fn check_names(env: &Env<'_>, census: &Census) -> Result<()> {
     for (schema, name) in &census.functions {
+        if (schema.as_str(), name.as_str()) == bind::WORDS {
+            continue;
+        }
         if is_dangerous(name) {
             return Err(Refusal::denied(format!("function {name}() is not allowed where columns are protected"))
                 .detail("It may read or write values in a way that cannot be seen from the statement."));

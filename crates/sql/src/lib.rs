@@ -23,11 +23,12 @@ mod template;
 mod types;
 mod walk;
 
-pub use catalog::{CATALOG_SQL, Catalog, CatalogColumn, CatalogError, Relation, SYSTEM_CATALOG_SQL};
+pub use catalog::{CATALOG_SQL, Catalog, CatalogColumn, CatalogError, Ctype, Relation, SYSTEM_CATALOG_SQL};
 pub use plan::{Session, plan};
 pub use refusal::Refusal;
 pub use statement::{
-    ClientParameter, Command, CopyFormat, CopyPlan, Effects, Kind, PassProof, Purpose, ResultColumn, Rewritten,
-    ServerParameter, Slot, SlotSource, Statement, Typed, Use,
+    CellSlot, ClientParameter, Command, CopyFormat, CopyPlan, Effects, Kind, LetterCase, PassProof, PatternPart,
+    Purpose, ResultColumn, Rewritten, Search, SearchPart, SearchTest, ServerParameter, Slot, SlotSource, Statement,
+    Typed, Use,
 };
 pub use template::Template;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use drieslot_schema::{ColumnId, LogicalType, Protected, TableId};
 
+use crate::catalog::Ctype;
 use crate::template::Template;
 
 /// One planned statement of a text.
@@ -186,6 +187,8 @@ pub struct Rewritten {
     pub template: Template,
     /// Where cells go.
     pub slots: Vec<Slot>,
+    /// What is searched before the statement is sent.
+    pub searches: Vec<Search>,
     /// What `$1`, `$2`, … are at the processor.
     pub parameters: Vec<ServerParameter>,
     /// What the client's `$1`, `$2`, … become, up to the highest number that the statement names.
@@ -198,9 +201,23 @@ pub struct Rewritten {
     pub tables: Vec<TableId>,
 }
 
+/// A place for something that the gateway makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// One cell, or NULL.
+    Cell(CellSlot),
+    /// A part of a search.
+    Search {
+        /// Index in [`Rewritten::searches`].
+        search: usize,
+        /// Which part.
+        part: SearchPart,
+    },
+}
+
 /// A place for one cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slot {
+pub struct CellSlot {
     /// Where the value comes from.
     pub source: SlotSource,
     /// Which column's cell to make, and the type to read the value with: that of the column where the value is stored;
@@ -208,6 +225,98 @@ pub struct Slot {
     pub value: Typed,
     /// What the cell is for.
     pub purpose: Purpose,
+}
+
+/// A search in the texts of a column. Before the statement is sent, the processor is asked for the cells that have all of
+/// the pattern's tokens; they are opened and tested, and the statement is sent with those that match and those that do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// What is asked.
+    pub test: SearchTest,
+    /// What the value is brought to before it is tested.
+    pub case: LetterCase,
+    /// How letters are mapped for that.
+    pub ctype: Ctype,
+    /// What is looked for: all parts, one behind the other.
+    pub pattern: Vec<PatternPart>,
+    /// What the pattern as a whole is brought to.
+    pub pattern_case: LetterCase,
+    /// Whether a part that is NULL counts as empty, as in `concat`; else it makes the answer NULL.
+    pub null_is_empty: bool,
+    /// Whose cells they are.
+    pub column: Protected,
+    /// The columns that they may come from.
+    pub places: Vec<ColumnId>,
+}
+
+impl Search {
+    /// The questions for the cells that have all of the tokens, in hex text, one for each place; at most `limit` cells each.
+    pub fn candidates(&self, tokens: &[String], limit: usize) -> Vec<String> {
+        self.places.iter().map(|place| crate::bind::candidates(place, tokens, limit)).collect()
+    }
+
+    /// Whether the processor's error says that a row changed between that question and the statement.
+    pub fn is_outdated(sqlstate: &str, message: &str) -> bool {
+        sqlstate == "22P02" && message.contains(crate::bind::CHANGED)
+    }
+}
+
+/// What is asked of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchTest {
+    /// LIKE; `None` where ESCAPE is empty.
+    Like {
+        /// What makes the character behind it stand for itself.
+        escape: Option<char>,
+    },
+    /// It is equal.
+    Equal,
+    /// It has all the words in it.
+    Words,
+}
+
+/// What a text is brought to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterCase {
+    /// As it is.
+    Kept,
+    /// `lower`
+    Lower,
+    /// `upper`
+    Upper,
+}
+
+impl LetterCase {
+    /// One after the other; `None` where that is neither of them, as `lower(upper(x))` is not always `lower(x)`.
+    pub(crate) fn then(self, later: Self) -> Option<Self> {
+        match (self, later) {
+            (Self::Kept, case) | (case, Self::Kept) => Some(case),
+            (Self::Lower, Self::Lower) | (Self::Upper, Self::Upper) => Some(later),
+            (Self::Lower, Self::Upper) | (Self::Upper, Self::Lower) => None,
+        }
+    }
+}
+
+/// A part of a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternPart {
+    /// Where it comes from.
+    pub source: SlotSource,
+    /// What it is brought to before it joins the others.
+    pub case: LetterCase,
+}
+
+/// What of a search a parameter holds. All are NULL where the pattern is NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchPart {
+    /// `text[]`: the tokens that every match has.
+    Tokens,
+    /// `boolean`: whether everything matches.
+    Everything,
+    /// `bytea[]`: the cells that match.
+    Matching,
+    /// `bytea[]`: the cells with these tokens that do not match.
+    Others,
 }
 
 /// A column whose cells stand somewhere in a statement, and the type that their values have there.
@@ -253,7 +362,7 @@ pub enum SlotSource {
 pub enum ServerParameter {
     /// The client's parameter with this number, from 1, as it is.
     Client(u32),
-    /// The cell of the slot with this index, of type `bytea`.
+    /// What goes into the slot with this index: for a cell of type `bytea`.
     Slot(usize),
 }
 

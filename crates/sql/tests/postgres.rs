@@ -118,6 +118,7 @@ impl Drop for Server {
 
 /// A cell as far as the processor can tell: one for each value of an exact column.
 fn cell(slot: &Slot) -> String {
+    let Slot::Cell(slot) = slot else { panic!("no cell") };
     let SlotSource::Literal { text: Some(text), .. } = &slot.source else { panic!("no literal") };
     let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     let first = if slot.value.column.protection == Protection::Exact { "12" } else { "11" };

@@ -2,14 +2,17 @@
 //! processor says of its parameters is told in the client's numbering.
 
 use bytes::{BufMut, BytesMut};
-use drieslot_sql::{ClientParameter, Rewritten, ServerParameter, SlotSource};
+use drieslot_sql::{ClientParameter, Rewritten, ServerParameter, Slot, SlotSource};
 use drieslot_wire as wire;
 
 use super::cells::Column;
+use super::search::{Answer, part_oid};
 use super::{Session, Stall};
 use crate::refusal::Refusal;
 
 const BYTEA_OID: u32 = 17;
+/// Undeclared, unknown, text, varchar, name.
+const TEXT_OIDS: [u32; 5] = [0, 705, 25, 1043, 19];
 
 impl Session {
     /// Sends a Bind whose protected values are cells; gives the format that the client wants of each column.
@@ -30,6 +33,7 @@ impl Session {
             return Err(Refusal::new("08P01", message).into());
         }
         let columns = self.slot_columns(rewritten)?;
+        let answers = self.answers(0, rewritten, &mut |source| text_of(bind, source, oids))?;
         self.result_columns(rewritten)?;
         let wanted: Vec<i16> =
             (0..rewritten.columns.len()).map(|index| wire::format_at(&bind.result_formats, index)).collect();
@@ -49,7 +53,7 @@ impl Session {
             let (format, value) = match parameter {
                 ServerParameter::Client(number) => client_value(bind, *number)?,
                 ServerParameter::Slot(index) => {
-                    let present = self.seal_slot(bind, rewritten, *index, &columns, oids, &mut cell)?;
+                    let present = self.fill_slot(bind, rewritten, *index, (&columns, &answers), oids, &mut cell)?;
                     (1, present.then_some(cell.as_slice()))
                 }
             };
@@ -69,18 +73,27 @@ impl Session {
         Ok(wanted)
     }
 
-    /// One slot's cell; `false` for NULL.
-    fn seal_slot(
+    /// What goes into one slot; `false` for NULL.
+    fn fill_slot(
         &mut self,
         bind: &wire::Bind<'_>,
         rewritten: &Rewritten,
         index: usize,
-        columns: &[Option<Column>],
+        (columns, answers): (&[Option<Column>], &[Answer]),
         oids: &[u32],
         cell: &mut Vec<u8>,
     ) -> Result<bool, Refusal> {
         let lost = || Refusal::internal("a parameter without its column");
-        let slot = rewritten.slots.get(index).ok_or_else(lost)?;
+        let slot = match rewritten.slots.get(index).ok_or_else(lost)? {
+            Slot::Cell(slot) => slot,
+            Slot::Search { search, part } => {
+                let answer = answers.get(*search).ok_or_else(lost)?;
+                if let Some(found) = answer {
+                    found.put_binary(*part, cell);
+                }
+                return Ok(answer.is_some());
+            }
+        };
         let column = columns.get(index).and_then(Option::as_ref).ok_or_else(lost)?;
         let (number, explicit_cast) = match &slot.source {
             SlotSource::Literal { text: None, .. } => return Ok(false),
@@ -114,10 +127,32 @@ impl Session {
 
 pub(super) fn server_oids(rewritten: &Rewritten, declared: &[u32]) -> Vec<u32> {
     let of = |parameter: &ServerParameter| match parameter {
-        ServerParameter::Slot(_) => BYTEA_OID,
+        ServerParameter::Slot(index) => match rewritten.slots.get(*index) {
+            Some(Slot::Search { part, .. }) => part_oid(*part),
+            Some(Slot::Cell(_)) | None => BYTEA_OID,
+        },
         ServerParameter::Client(number) => declared.get(number.saturating_sub(1) as usize).copied().unwrap_or(0),
     };
     rewritten.parameters.iter().map(of).collect()
+}
+
+/// A part of a pattern, as a text.
+fn text_of(bind: &wire::Bind<'_>, source: &SlotSource, oids: &[u32]) -> Result<Option<String>, Refusal> {
+    let number = match source {
+        SlotSource::Literal { text, .. } => return Ok(text.clone()),
+        SlotSource::Param(number) | SlotSource::CastParam { number } => *number,
+    };
+    let declared = oids.get(number.saturating_sub(1) as usize).copied().unwrap_or(0);
+    if !TEXT_OIDS.contains(&declared) {
+        return Err(Refusal::new("0A000", format!("parameter ${number} is a pattern, but declared as no text"))
+            .hint("Declare it as text, or leave its type undeclared."));
+    }
+    let (_, value) = client_value(bind, number)?;
+    let text = value.map(|bytes| std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')));
+    text.map(|text| {
+        text.map(str::to_owned).ok_or_else(|| Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\""))
+    })
+    .transpose()
 }
 
 /// Format and value of the client's parameter `number`, from 1.

@@ -1,10 +1,9 @@
 //! What the client asks: planned, permitted, sealed and sent on, or refused.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use drieslot_sql::{self as sql, CopyFormat, Kind, Rewritten, SlotSource, Statement};
+use drieslot_sql::{self as sql, CopyFormat, Kind, Rewritten, Slot, SlotSource, Statement};
 use drieslot_wire::{self as wire, Target};
 
 use super::bind::server_oids;
@@ -12,6 +11,7 @@ use super::cells::{Column, hex};
 use super::copy::{CopyIn, CopyOut, CopyShape};
 use super::expect::{Expect, Portal, Prepared, Run, Undo};
 use super::rows::RowView;
+use super::search::Answer;
 use super::{Copying, End, Session, Stall};
 use crate::refusal::Refusal;
 
@@ -41,16 +41,28 @@ impl Session {
         let Some(message) = self.next_message()? else { return Ok(false) };
         let tag = message.first().copied().unwrap_or_default();
         if self.discard && !matches!(tag, b'S' | b'X') {
-            self.keys_failed = None;
+            self.stall_failed = None;
+            self.answered.clear();
             return Ok(true);
         }
-        let handled = match self.keys_failed.take() {
+        let handled = match self.stall_failed.take() {
             Some(refusal) => Err(refusal.into()),
             None => self.handle(tag, &message),
         };
         match handled {
-            Ok(()) => Ok(true),
-            Err(Stall::Refused(refusal)) => self.refuse(tag, *refusal).map(|()| true),
+            Ok(()) => {
+                self.answered.clear();
+                Ok(true)
+            }
+            Err(Stall::Refused(refusal)) => {
+                self.answered.clear();
+                self.refuse(tag, *refusal).map(|()| true)
+            }
+            Err(Stall::Search(asked)) => {
+                self.stalled = Some(message);
+                self.begin_search(asked);
+                Ok(true)
+            }
             Err(Stall::Catalog) => {
                 self.stalled = Some(message);
                 Ok(true)
@@ -172,10 +184,11 @@ impl Session {
         }
         let mut runs = Vec::with_capacity(planned.len());
         let mut cells = Vec::with_capacity(planned.len());
-        for statement in planned.iter() {
+        search_comes_first(&planned)?;
+        for (index, statement) in planned.iter().enumerate() {
             self.check_names(statement)?;
             runs.push(self.prepare_run(statement, None)?);
-            cells.push(self.literal_cells(statement)?);
+            cells.push(self.expressions(index, statement)?);
         }
         // Entries are written only once nothing else can stall or refuse the message.
         for (statement, run) in planned.iter().zip(&mut runs) {
@@ -244,34 +257,40 @@ impl Session {
         self.cells.columns(plan.columns.iter().map(|column| column.as_ref().map(|column| (column, column.ty))))
     }
 
-    /// The cells of a statement's literals, for a simple query.
-    fn literal_cells(&mut self, statement: &Statement) -> Result<Vec<Option<Vec<u8>>>, Stall> {
+    /// What goes into a statement's slots, as SQL expressions, for a simple query.
+    fn expressions(&mut self, index: usize, statement: &Statement) -> Result<Vec<String>, Stall> {
         let Kind::Rewritten(rewritten) = &statement.kind else { return Ok(Vec::new()) };
         let columns = self.slot_columns(rewritten)?;
-        rewritten
-            .slots
-            .iter()
-            .zip(&columns)
-            .map(|(slot, column)| match (&slot.source, column) {
-                (SlotSource::Literal { text: None, .. }, _) => Ok(None),
-                (SlotSource::Literal { text: Some(text), explicit_cast }, Some(column)) => {
-                    let mut cell = Vec::new();
-                    if !explicit_cast {
-                        self.cells.check_purpose(column, slot.purpose, text.as_bytes())?;
-                    }
-                    self.cells.seal_text(column, text.as_bytes(), *explicit_cast, &mut cell)?;
-                    Ok(Some(cell))
-                }
-                (SlotSource::Param(number) | SlotSource::CastParam { number, .. }, _) => {
-                    Err(Refusal::new("42P02", format!("there is no parameter ${number}")).into())
-                }
-                (SlotSource::Literal { .. }, None) => Err(Refusal::internal("a literal without its column").into()),
-            })
-            .collect()
+        let answers = self.answers(index, rewritten, &mut literal)?;
+        let slots = rewritten.slots.iter().zip(&columns);
+        slots.map(|(slot, column)| self.expression(slot, column.as_ref(), &answers).map_err(Stall::from)).collect()
+    }
+
+    fn expression(&mut self, slot: &Slot, column: Option<&Column>, answers: &[Answer]) -> Result<String, Refusal> {
+        let slot = match slot {
+            Slot::Cell(slot) => slot,
+            Slot::Search { search, part } => {
+                let answer = answers.get(*search).ok_or_else(|| Refusal::internal("a search without its answer"))?;
+                return Ok(answer.as_ref().map_or_else(|| "NULL".to_owned(), |found| found.expression(*part)));
+            }
+        };
+        let Some(text) = literal(&slot.source)? else { return Ok("NULL".to_owned()) };
+        let column = column.ok_or_else(|| Refusal::internal("a literal without its column"))?;
+        let explicit_cast = matches!(slot.source, SlotSource::Literal { explicit_cast: true, .. });
+        if !explicit_cast {
+            self.cells.check_purpose(column, slot.purpose, text.as_bytes())?;
+        }
+        let (mut cell, mut digits) = (Vec::new(), Vec::new());
+        self.cells.seal_text(column, text.as_bytes(), explicit_cast, &mut cell)?;
+        hex(&cell, &mut digits);
+        Ok(format!("'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits)))
     }
 
     pub(super) fn slot_columns(&mut self, rewritten: &Rewritten) -> Result<Vec<Option<Column>>, Stall> {
-        self.cells.columns(rewritten.slots.iter().map(|slot| Some((&slot.value.column, slot.value.ty))))
+        self.cells.columns(rewritten.slots.iter().map(|slot| match slot {
+            Slot::Cell(slot) => Some((&slot.value.column, slot.value.ty)),
+            Slot::Search { .. } => None,
+        }))
     }
 
     /// How the columns of a result are opened.
@@ -461,20 +480,42 @@ fn no_portal(name: &str) -> Refusal {
     Refusal::new("34000", format!("portal \"{name}\" does not exist"))
 }
 
-/// One statement's text with its literals as cells.
-fn inline(text: &str, statement: &Statement, cells: &[Option<Vec<u8>>]) -> String {
+/// The text of a slot's literal; `None` for NULL. A simple query has no parameters.
+fn literal(source: &SlotSource) -> Result<Option<String>, Refusal> {
+    match source {
+        SlotSource::Literal { text, .. } => Ok(text.clone()),
+        SlotSource::Param(number) | SlotSource::CastParam { number } => {
+            Err(Refusal::new("42P02", format!("there is no parameter ${number}")))
+        }
+    }
+}
+
+/// A search is answered before anything of its text runs, so nothing before it may change rows.
+fn search_comes_first(planned: &[Arc<Statement>]) -> Result<(), Refusal> {
+    use sql::Command;
+    let searches =
+        |statement: &Statement| matches!(&statement.kind, Kind::Rewritten(rewritten) if !rewritten.searches.is_empty());
+    let mut changes = false;
+    for statement in planned {
+        if changes && searches(statement) {
+            return Err(Refusal::new(
+                "0A000",
+                "a search is not possible in one text behind statements that change rows",
+            )
+            .hint("Send the statements one by one."));
+        }
+        changes |= !matches!(statement.command, Command::Begin | Command::Set | Command::Show | Command::Savepoint)
+            && !(statement.command == Command::Select && !statement.effects.ddl);
+    }
+    Ok(())
+}
+
+/// One statement's text with its slots filled.
+fn inline(text: &str, statement: &Statement, expressions: &[String]) -> String {
     match &statement.kind {
         Kind::Pass(_) => text.get(statement.source.clone()).unwrap_or_default().to_owned(),
-        Kind::Rewritten(rewritten) => rewritten.template.render_inline(&mut |index, out: &mut String| match cells
-            .get(index)
-            .and_then(Option::as_ref)
-        {
-            None => out.push_str("NULL"),
-            Some(cell) => {
-                let mut digits = Vec::new();
-                hex(cell, &mut digits);
-                let _ = write!(out, "'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits));
-            }
+        Kind::Rewritten(rewritten) => rewritten.template.render_inline(&mut |index, out: &mut String| {
+            out.push_str(expressions.get(index).map_or("NULL", String::as_str));
         }),
         Kind::Reworded(text, _) => text.clone(),
         Kind::CopyIn(plan) | Kind::CopyOut(plan) => plan.text.clone(),

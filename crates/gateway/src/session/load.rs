@@ -1,29 +1,35 @@
-//! The gateway's own look at the processor's catalogue, over the session's own connection, so that it sees what
+//! The gateway's own look at the processor's catalogue, or at the cells that a search may match, over the session's own connection, so that it sees what
 //! the session's open transaction sees.
 
 use bytes::BytesMut;
 use drieslot_sql::{CATALOG_SQL, SYSTEM_CATALOG_SQL};
 use drieslot_wire as wire;
 
+use super::search::Asked;
 use crate::refusal::Refusal;
 
 const SEARCH_PATH_SQL: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))";
+/// Most bytes of candidates, in hex.
+const MAX_CANDIDATE_BYTES: usize = 64 << 20;
 const NAME: &str = "_drieslot_catalog";
 
 /// One part of the look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     SearchPath,
     Catalog,
     System,
+    /// A question for the cells that a search may match.
+    Candidates(String),
 }
 
 impl Part {
-    fn sql(self) -> &'static str {
+    fn sql(&self) -> &str {
         match self {
             Self::SearchPath => SEARCH_PATH_SQL,
             Self::Catalog => CATALOG_SQL,
             Self::System => SYSTEM_CATALOG_SQL,
+            Self::Candidates(question) => question,
         }
     }
 }
@@ -39,6 +45,10 @@ pub(super) struct Load {
     /// Sent as a simple query, which ends with ReadyForQuery; else inside an open batch.
     simple: bool,
     closes: usize,
+    /// Bytes of the rows so far.
+    bytes: usize,
+    /// What is to be done with candidates.
+    pub(super) asked: Option<Asked>,
     /// The processor answered with an error; only its ReadyForQuery is awaited.
     pub(super) failed: bool,
 }
@@ -52,7 +62,13 @@ pub(super) enum Progress {
 impl Load {
     /// Writes the request. Inside an open extended-protocol batch a Sync would end the client's transaction, so the
     /// look is then made with messages of the same batch and a Flush.
-    pub(super) fn send(parts: Vec<Part>, version: u64, batch_open: bool, out: &mut BytesMut) -> Self {
+    pub(super) fn send(
+        parts: Vec<Part>,
+        version: u64,
+        batch_open: bool,
+        asked: Option<Asked>,
+        out: &mut BytesMut,
+    ) -> Self {
         if batch_open {
             for part in &parts {
                 wire::put_parse(out, NAME, part.sql(), &[]);
@@ -67,13 +83,18 @@ impl Load {
             wire::query(out, &text.join(";\n"));
         }
         let rows = vec![Vec::new()];
-        Self { parts, rows, version, simple: !batch_open, closes: 0, failed: false }
+        Self { parts, rows, version, simple: !batch_open, closes: 0, bytes: 0, asked, failed: false }
     }
 
     /// Takes a message other than an error.
     pub(super) fn message(&mut self, tag: u8, body: &[u8]) -> Result<Progress, Refusal> {
         match tag {
             b'D' => {
+                self.bytes += body.len();
+                if self.asked.is_some() && self.bytes > MAX_CANDIDATE_BYTES {
+                    // One row too many tells that there were too many.
+                    return Ok(Progress::More);
+                }
                 let row = read_row(body).map_err(Refusal::protocol)?;
                 self.rows.last_mut().ok_or_else(|| Refusal::protocol("rows without a query"))?.push(row);
             }
@@ -85,6 +106,11 @@ impl Load {
         }
         let done = !self.simple && self.closes == 2 * self.parts.len();
         Ok(if done { Progress::Done } else { Progress::More })
+    }
+
+    /// Whether rows were left out because there were too many bytes of them.
+    pub(super) fn overflowed(&self) -> bool {
+        self.bytes > MAX_CANDIDATE_BYTES
     }
 
     /// Whether a ReadyForQuery of its own will follow an error.

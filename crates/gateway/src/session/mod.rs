@@ -13,6 +13,7 @@ mod held;
 mod load;
 mod plan;
 mod rows;
+mod search;
 mod server;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -48,11 +49,13 @@ pub(crate) struct Who {
 }
 
 /// What must happen before a client's message can be handled.
-pub(super) enum Stall {
+enum Stall {
     /// The catalogue is being read.
     Catalog,
     /// These keys must be fetched from the custodians.
     Keys(Vec<(Domain, u16)>),
+    /// These searches must be answered by the processor first.
+    Search(search::Asked),
     /// COPY data arrived before the processor said that it wants it.
     CopyStart,
     /// Not a wait: the message is refused.
@@ -113,8 +116,10 @@ pub(crate) struct Session {
     /// A message that could not be handled yet, and why.
     stalled: Option<Bytes>,
     keys: Option<KeyFetch>,
-    /// Keys could not be had for the stalled message.
-    keys_failed: Option<Refusal>,
+    /// Why the stalled message cannot go on.
+    stall_failed: Option<Refusal>,
+    /// Answers to searches of the stalled message, by statement of its text.
+    answered: HashMap<usize, Vec<search::Answer>>,
     loading: bool,
     view: View,
     statements: HashMap<String, Arc<Prepared>>,
@@ -146,7 +151,8 @@ impl Session {
             discard: false,
             stalled: None,
             keys: None,
-            keys_failed: None,
+            stall_failed: None,
+            answered: HashMap::new(),
             loading: false,
             view: View::default(),
             statements: HashMap::new(),
@@ -221,7 +227,7 @@ impl Session {
             () = self.held.changed(), if self.held.bytes() > 0 => {}
             fetched = poll_keys(&mut self.keys), if self.keys.is_some() => {
                 self.keys = None;
-                self.keys_failed = fetched.err().map(|error| key_refusal(&error));
+                self.stall_failed = fetched.err().map(|error| key_refusal(&error));
             }
         }
         // A client that vanishes takes its session along: the processor's connection is closed, and an unfinished

@@ -115,7 +115,7 @@ impl Session {
             }
         }
         let version = self.shared.catalogs.version();
-        let load = Load::send(parts, version, self.batch_open, &mut self.server.output);
+        let load = Load::send(parts, version, self.batch_open, None, &mut self.server.output);
         self.expects.push_back(Expect::Load(Box::new(load)));
         self.loading = true;
     }
@@ -126,11 +126,23 @@ impl Session {
         if load.failed {
             return Ok(());
         }
+        if load.overflowed() && load.asked.is_some() {
+            self.stall_failed = Some(
+                Refusal::new("54000", "the values that could match are too many to be tested")
+                    .hint("Search for more characters in a row."),
+            );
+            return Ok(());
+        }
+        if let Some(asked) = load.asked {
+            self.finish_search(asked, load.rows);
+            return Ok(());
+        }
         let mut system = self.shared.catalogs.system().cloned();
         let bad = |error: sql::CatalogError| Refusal::internal(format!("the processor's catalogue: {error}"));
         let found: Vec<_> = load.parts.iter().zip(&load.rows).collect();
         for (part, rows) in found.iter().rev() {
             match part {
+                Part::Candidates(_) => {}
                 Part::SearchPath => {
                     self.view.search_path = Some(rows.iter().filter_map(|row| row.first()?.clone()).collect());
                 }

@@ -292,7 +292,10 @@ impl Session {
             }
             Some(Expect::Load(load)) if load.is_simple() => {
                 load.failed = true;
-                self.view.failed = Some(processor_refusal(body));
+                match load.asked {
+                    None => self.view.failed = Some(processor_refusal(body)),
+                    Some(_) => self.stall_failed = Some(processor_refusal(body)),
+                }
             }
             Some(_) => self.fail_batch(message, body)?,
         }
@@ -367,6 +370,8 @@ impl Session {
         let reworded =
             |run: &Run| run.statement.as_ref().is_some_and(|statement| matches!(statement.kind, Kind::Reworded(..)));
         let rewritten = run.is_some_and(|run| run.look.is_some() || run.rows.is_some() || reworded(run));
+        let outdated = is_outdated(body).then(outdated).filter(|_| rewritten);
+        let refusal = refusal.or(outdated.as_ref());
         match refusal {
             Some(refusal) => refusal.put(&mut out, "ERROR"),
             None if rewritten => put_processor_error(body, &mut out)?,
@@ -485,8 +490,20 @@ fn processor_refusal(body: &[u8]) -> Refusal {
         "25P02" => {
             Refusal::new("25P02", "current transaction is aborted, commands ignored until end of transaction block")
         }
-        code => Refusal::internal(format!("the catalogue cannot be read: {} ({code})", field(b'M'))),
+        "57014" => Refusal::new("57014", "canceling statement due to user request"),
+        code => Refusal::internal(format!("what the statement needs cannot be read: {} ({code})", field(b'M'))),
     }
+}
+
+fn is_outdated(body: &[u8]) -> bool {
+    let fields = wire::error_fields(body).unwrap_or_default();
+    let field = |code: u8| fields.iter().find(|(c, _)| *c == code).map_or("", |(_, text)| text.as_str());
+    drieslot_sql::Search::is_outdated(field(b'C'), field(b'M'))
+}
+
+/// A row that may match was changed after the processor was asked which do.
+fn outdated() -> Refusal {
+    Refusal::new("40001", "rows changed while they were searched").hint("Repeat the statement, or its transaction.")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use drieslot_schema::LogicalType;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExpr, AExprKind, CaseExpr, ColumnRef, Node, SubLink, SubLinkType};
+use pg_query::protobuf::{AExpr, AExprKind, BoolExpr, BoolExprType, CaseExpr, ColumnRef, Node, SubLink, SubLinkType};
 
 use super::scope::Scope;
 use super::select::location;
@@ -32,7 +32,14 @@ impl Binder<'_> {
         match &mut node.node {
             Some(NodeEnum::ColumnRef(column)) => column_ref(column, scope),
             Some(NodeEnum::AConst(_) | NodeEnum::SetToDefault(_) | NodeEnum::SqlvalueFunction(_)) => Ok(Ty::Plain),
-            Some(NodeEnum::AExpr(expr)) => self.operator(expr, scope),
+            Some(NodeEnum::AExpr(expr)) => {
+                let kind = AExprKind::try_from(expr.kind).unwrap_or(AExprKind::Undefined);
+                if let Some(search) = self.search(kind, expr, scope)? {
+                    *node = search;
+                    return Ok(Ty::Plain);
+                }
+                self.operator(kind, expr, scope)
+            }
             Some(NodeEnum::FuncCall(_)) => self.call(node, scope),
             Some(NodeEnum::SubLink(link)) => self.sublink(link, scope),
             Some(NodeEnum::CaseExpr(case)) => self.case(case, scope),
@@ -44,6 +51,7 @@ impl Binder<'_> {
                 for arg in &mut expr.args {
                     self.condition(arg, scope)?;
                 }
+                flatten(expr);
                 Ok(Ty::Plain)
             }
             Some(NodeEnum::NullTest(test)) => {
@@ -144,8 +152,7 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn operator(&mut self, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
-        let kind = AExprKind::try_from(expr.kind).unwrap_or(AExprKind::Undefined);
+    fn operator(&mut self, kind: AExprKind, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
         match (kind, self.need_of(expr)) {
             (AExprKind::AexprOp, Some(need)) if expr.lexpr.is_some() => self.comparison(need, expr, scope),
             (AExprKind::AexprDistinct | AExprKind::AexprNotDistinct, _) => self.comparison(Need::Equality, expr, scope),
@@ -424,7 +431,21 @@ impl Binder<'_> {
     }
 }
 
-fn column_ref(column: &ColumnRef, scope: &Scope<'_>) -> Result<Ty> {
+/// As the parser reads `(a AND b) AND c`: one list. A search that stands first is such an AND.
+fn flatten(expr: &mut BoolExpr) {
+    let and = |kind: i32| kind == BoolExprType::AndExpr as i32;
+    if !and(expr.boolop) {
+        return;
+    }
+    while let Some(Node { node: Some(NodeEnum::BoolExpr(first)) }) = expr.args.first_mut()
+        && and(first.boolop)
+    {
+        let inner = std::mem::take(&mut first.args);
+        expr.args.splice(..1, inner);
+    }
+}
+
+pub(super) fn column_ref(column: &ColumnRef, scope: &Scope<'_>) -> Result<Ty> {
     let at = column.location;
     let names = strings(&column.fields);
     let starred = column.fields.iter().any(|field| string(field).is_none());

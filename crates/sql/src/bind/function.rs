@@ -46,6 +46,10 @@ impl Role {
 impl Binder<'_> {
     pub(super) fn call(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<Ty> {
         let Some(NodeEnum::FuncCall(call)) = &mut node.node else { return Err(Refusal::internal("no function call")) };
+        if let Some(search) = self.words(call, scope)? {
+            *node = search;
+            return Ok(Ty::Plain);
+        }
         let (at, role) = (call.location, Role::of(call));
         let name = strings(&call.funcname).last().map_or("", |name| *name).to_owned();
         let distinct = call.agg_distinct;

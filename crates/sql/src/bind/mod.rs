@@ -8,6 +8,7 @@ mod from;
 mod function;
 mod names;
 mod scope;
+mod search;
 mod select;
 mod value;
 mod values;
@@ -22,9 +23,12 @@ use crate::census::Census;
 use crate::env::Env;
 use crate::parse;
 use crate::refusal::{Refusal, Result};
-use crate::statement::{ClientParameter, ResultColumn, Rewritten, ServerParameter, Slot, SlotSource, Typed, Use};
+use crate::statement::{
+    ClientParameter, ResultColumn, Rewritten, Search, ServerParameter, Slot, SlotSource, Typed, Use,
+};
 use crate::template::{Piece, Template};
 use crate::types::common;
+pub(crate) use search::{CHANGED, WORDS, candidates, tokens_expression};
 
 /// Slots are parameters of the tree from this number on; the protocol's own end at 65535.
 const FIRST_SLOT: i32 = 1_000_000;
@@ -66,13 +70,15 @@ pub(crate) struct Output {
 pub(crate) struct Binder<'a> {
     env: &'a Env<'a>,
     slots: Vec<Slot>,
+    searches: Vec<Search>,
     uses: BTreeSet<(ColumnId, Use)>,
     tables: BTreeSet<TableId>,
 }
 
 /// Binds and rewrites a SELECT, INSERT, UPDATE or DELETE.
 pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
-    let mut binder = Binder { env, slots: Vec::new(), uses: BTreeSet::new(), tables: BTreeSet::new() };
+    let mut binder =
+        Binder { env, slots: Vec::new(), searches: Vec::new(), uses: BTreeSet::new(), tables: BTreeSet::new() };
     let outputs = binder.query(node, None)?;
     let mut columns = Vec::with_capacity(outputs.len());
     for output in outputs {
@@ -88,42 +94,48 @@ pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
 }
 
 fn finish(binder: Binder<'_>, node: &Node, columns: Vec<ResultColumn>) -> Result<Rewritten> {
-    let Binder { slots, uses, tables, .. } = binder;
+    let Binder { slots, searches, uses, tables, .. } = binder;
     let seen = Census::of(node)?.parameters;
     let plain: BTreeSet<u32> =
         seen.range(..i64::from(FIRST_SLOT)).map(|number| u32::try_from(*number).unwrap_or(u32::MAX)).collect();
-    let client_parameters = client_parameters(&plain, &slots)?;
+    let client_parameters = client_parameters(&plain, &slots, &searches)?;
     let mut parameters: Vec<_> = plain.iter().map(|number| ServerParameter::Client(*number)).collect();
     parameters.extend((0..slots.len()).map(ServerParameter::Slot));
     let text = parse::deparse(node)?;
-    let template = cut(&text, &plain, slots.len())?;
+    let template = cut(&text, &plain, &slots)?;
     let (uses, tables) = (uses.into_iter().collect(), tables.into_iter().collect());
-    Ok(Rewritten { template, slots, parameters, client_parameters, columns, uses, tables })
+    Ok(Rewritten { template, slots, searches, parameters, client_parameters, columns, uses, tables })
 }
 
-fn client_parameters(plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Vec<ClientParameter>> {
+fn client_parameters(plain: &BTreeSet<u32>, slots: &[Slot], searches: &[Search]) -> Result<Vec<ClientParameter>> {
     let mut of = std::collections::BTreeMap::new();
     for (index, number) in plain.iter().enumerate() {
         of.insert(*number, ClientParameter::Plain(index));
     }
-    for slot in slots {
-        let (SlotSource::Param(number) | SlotSource::CastParam { number }) = &slot.source else { continue };
+    let cells = slots.iter().filter_map(|slot| match slot {
+        Slot::Cell(slot) => Some((&slot.source, slot.value.clone())),
+        Slot::Search { .. } => None,
+    });
+    let patterns = searches.iter().flat_map(|search| {
+        let typed = Typed { column: search.column.clone(), ty: LogicalType::Text };
+        search.pattern.iter().map(move |part| (&part.source, typed.clone()))
+    });
+    for (source, typed) in cells.chain(patterns) {
+        let (SlotSource::Param(number) | SlotSource::CastParam { number }) = source else { continue };
         let agree = match of.get(number) {
             None => true,
-            Some(ClientParameter::Protected(other)) => common(other.ty, slot.value.ty).is_some(),
+            Some(ClientParameter::Protected(other)) => common(other.ty, typed.ty).is_some(),
             Some(ClientParameter::Plain(_) | ClientParameter::Unused) => false,
         };
         if !agree {
-            let message = format!(
-                "parameter ${number} meets the protected column {} and something else too",
-                slot.value.column.id
-            );
+            let message =
+                format!("parameter ${number} meets the protected column {} and something else too", typed.column.id);
             return Err(Refusal::unsupported(message)
                 .detail("Sent as it is, it would show the protected value.")
                 .hint("Use two parameters.")
-                .column(&slot.value.column.id));
+                .column(&typed.column.id));
         }
-        of.entry(*number).or_insert_with(|| ClientParameter::Protected(slot.value.clone()));
+        of.entry(*number).or_insert(ClientParameter::Protected(typed));
     }
     let highest = of.keys().next_back().copied().unwrap_or(0);
     if i64::from(highest) > LAST_CLIENT_PARAMETER {
@@ -132,12 +144,12 @@ fn client_parameters(plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Vec<Client
     Ok((1..=highest).map(|number| of.remove(&number).unwrap_or(ClientParameter::Unused)).collect())
 }
 
-/// Cuts the text at its parameters, and checks that every slot is there once.
-fn cut(text: &str, plain: &BTreeSet<u32>, slots: usize) -> Result<Template> {
+/// Cuts the text at its parameters, and checks that every slot is there: a cell once.
+fn cut(text: &str, plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Template> {
     let lost = || Refusal::internal("the rewritten statement lost a value");
     let first = u32::try_from(FIRST_SLOT).unwrap_or(u32::MAX);
     let mut pieces = Vec::new();
-    let mut seen = vec![false; slots];
+    let mut seen = vec![false; slots.len()];
     let mut from = 0;
     for (start, end, number) in parse::parameters(text)? {
         pieces.push(Piece::Text(text.get(from..start).ok_or_else(lost)?.to_owned()));
@@ -149,7 +161,7 @@ fn cut(text: &str, plain: &BTreeSet<u32>, slots: usize) -> Result<Template> {
         }
         let slot = usize::try_from(number - first).map_err(|_| lost())?;
         let seen = seen.get_mut(slot).ok_or_else(lost)?;
-        if std::mem::replace(seen, true) {
+        if std::mem::replace(seen, true) && matches!(slots.get(slot), Some(Slot::Cell(_)) | None) {
             return Err(lost());
         }
         pieces.push(Piece::Slot { slot, server: plain.len() + slot + 1 });

@@ -6,7 +6,7 @@ use pg_query::protobuf::{AConst, Node, ParamRef, a_const::Val};
 
 use super::{Binder, FIRST_SLOT};
 use crate::refusal::{Refusal, Result};
-use crate::statement::{Purpose, Slot, SlotSource, Typed};
+use crate::statement::{CellSlot, Purpose, Slot, SlotSource, Typed};
 use crate::types::{is_character, is_text, logical, loosened};
 
 /// How a value meets a column.
@@ -85,6 +85,25 @@ fn value(node: &Node) -> Option<Value> {
     bare(node)
 }
 
+/// Where a text comes from: a string literal, NULL or a parameter, as text or varchar without a length.
+pub(super) fn text_value(node: &Node) -> Option<SlotSource> {
+    let value = value(node)?;
+    let text = value.cast.is_none_or(|cast| is_text(cast) && cast.typmod() == -1);
+    match value.literal {
+        Literal::Null if text => Some(SlotSource::Literal { text: None, explicit_cast: false }),
+        Literal::Text(content) if text && !value.blank_padded => {
+            Some(SlotSource::Literal { text: Some(content), explicit_cast: false })
+        }
+        Literal::Parameter(number) if text => Some(SlotSource::Param(number)),
+        Literal::Null
+        | Literal::Text(_)
+        | Literal::Parameter(_)
+        | Literal::Integer(_)
+        | Literal::Float(_)
+        | Literal::Bool(_) => None,
+    }
+}
+
 /// Whether a node is a literal or parameter, with or without a cast, that could become a cell.
 pub(super) fn is_value(node: &Node) -> bool {
     value(node).is_some()
@@ -116,7 +135,7 @@ impl Binder<'_> {
         let purpose = if meeting == Meeting::Store { Purpose::Store } else { Purpose::Compare };
         let number = i32::try_from(self.slots.len()).ok().and_then(|index| FIRST_SLOT.checked_add(index));
         let number = number.ok_or_else(|| Refusal::new("54000", "the statement has too many literals"))?;
-        self.slots.push(Slot { source, value: Typed { column: column.clone(), ty }, purpose });
+        self.slots.push(Slot::Cell(CellSlot { source, value: Typed { column: column.clone(), ty }, purpose }));
         *node = Node { node: Some(NodeEnum::ParamRef(ParamRef { number, location })) };
         Ok(())
     }

@@ -17,6 +17,7 @@ const EXACT_MIN_BYTES: u32 = 19;
 const SEALED_FIRST_BYTE: u32 = 0x11;
 const EXACT_FIRST_BYTE: u32 = 0x12;
 const ORDERED_FIRST_BYTE: u32 = 0x13;
+const SEARCH: u32 = 8;
 /// PostgreSQL cuts longer names.
 const MAX_NAME_BYTES: usize = 63;
 pub(super) const CELL_CHECK: &str = "_is_cell";
@@ -200,6 +201,7 @@ fn become_cell(column: &mut ColumnDef, classified: &Protected) -> Result<()> {
         Protection::Exact => (EXACT_MIN_BYTES, EXACT_FIRST_BYTE),
         Protection::Ordered => (EXACT_MIN_BYTES + classified.ty.order_bits().map_or(0, u32::from), ORDERED_FIRST_BYTE),
     };
+    let (least, first) = if classified.search { (least + 3, first | SEARCH) } else { (least, first) };
     let name = quoted(&column.colname);
     let check = quoted(&check_name(&column.colname));
     let text = format!(

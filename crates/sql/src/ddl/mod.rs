@@ -26,7 +26,10 @@ pub(crate) fn decide(env: &Env<'_>, node: &mut Node, census: &Census, command: C
     match &mut node.node {
         Some(NodeEnum::CreateStmt(_)) => create::table(env, node, census),
         Some(NodeEnum::AlterTableStmt(_)) => alter::table(env, node, census),
-        Some(NodeEnum::IndexStmt(index)) => index::check(env, index).map(|()| Decision::pass(command)),
+        Some(NodeEnum::IndexStmt(index)) => match index::define(env, index)? {
+            true => rewritten(node, command, Vec::new()),
+            false => Ok(Decision::pass(command)),
+        },
         Some(NodeEnum::RenameStmt(rename)) => {
             let schema = rename.rename_type == ObjectType::ObjectSchema as i32;
             alter::rename(env, rename)?;
@@ -194,6 +197,7 @@ fn rewritten(node: &Node, command: Command, tables: Vec<TableId>) -> Result<Deci
     let rewritten = Rewritten {
         template,
         slots: Vec::new(),
+        searches: Vec::new(),
         parameters: Vec::new(),
         client_parameters: Vec::new(),
         columns: Vec::new(),

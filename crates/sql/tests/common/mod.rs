@@ -19,7 +19,7 @@ use std::sync::Arc;
 use drieslot_schema::{
     Class, Classification, Column, ColumnId, Domain, LogicalType, Protected, Protection, Table, TableId, Unlisted,
 };
-use drieslot_sql::{Catalog, Kind, Purpose, Refusal, Rewritten, Session, SlotSource, Statement, Typed};
+use drieslot_sql::{Catalog, Kind, Purpose, Refusal, Rewritten, Session, Slot, SlotSource, Statement, Typed};
 
 pub const BYTEA: u32 = 17;
 
@@ -147,19 +147,38 @@ fn short(typed: &Typed) -> String {
     format!("{}.{}:{}", typed.column.id.table.table, typed.column.id.column, typed.ty)
 }
 
+fn source(source: &SlotSource) -> String {
+    match source {
+        SlotSource::Literal { text, explicit_cast } => format!("{text:?}{}", if *explicit_cast { " cast" } else { "" }),
+        SlotSource::Param(number) => format!("${number}"),
+        SlotSource::CastParam { number } => format!("${number} cast"),
+    }
+}
+
 fn show_rewritten(rewritten: &Rewritten) -> String {
     let text = rewritten.template.render_inline(&mut |slot, out: &mut String| out.push_str(&format!("<{slot}>")));
     let mut lines = vec![format!("send {text}")];
     for slot in &rewritten.slots {
-        let source = match &slot.source {
-            SlotSource::Literal { text, explicit_cast } => {
-                format!("{text:?}{}", if *explicit_cast { " cast" } else { "" })
+        match slot {
+            Slot::Cell(slot) => {
+                let purpose = if slot.purpose == Purpose::Store { "store" } else { "compare" };
+                lines.push(format!("slot {} {purpose} {}", source(&slot.source), short(&slot.value)));
             }
-            SlotSource::Param(number) => format!("${number}"),
-            SlotSource::CastParam { number } => format!("${number} cast"),
-        };
-        let purpose = if slot.purpose == Purpose::Store { "store" } else { "compare" };
-        lines.push(format!("slot {source} {purpose} {}", short(&slot.value)));
+            Slot::Search { search, part } => lines.push(format!("slot {part:?} of search {search}")),
+        }
+    }
+    for search in &rewritten.searches {
+        let pattern: Vec<_> =
+            search.pattern.iter().map(|part| format!("{} {:?}", source(&part.source), part.case)).collect();
+        let places: Vec<_> = search.places.iter().map(ToString::to_string).collect();
+        lines.push(format!(
+            "search {:?} {:?} for {:?} {} in {}",
+            search.test,
+            search.case,
+            search.pattern_case,
+            pattern.join(" || "),
+            places.join(", ")
+        ));
     }
     if !rewritten.client_parameters.is_empty() {
         lines.push(format!("parameters {}", rewritten.template.with_parameters()));
