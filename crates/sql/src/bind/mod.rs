@@ -11,6 +11,7 @@ mod scope;
 mod select;
 mod value;
 mod values;
+mod view;
 
 use std::collections::BTreeSet;
 
@@ -25,6 +26,8 @@ use crate::refusal::{Refusal, Result};
 use crate::statement::{ClientParameter, ResultColumn, Rewritten, ServerParameter, Slot, SlotSource, Typed, Use};
 use crate::template::{Piece, Template};
 use crate::types::common;
+
+pub(crate) use view::{define, viewed};
 
 /// Slots are parameters of the tree from this number on; the protocol's own end at 65535.
 const FIRST_SLOT: i32 = 1_000_000;

@@ -14,7 +14,7 @@ pub(super) fn check(env: &Env<'_>, index: &IndexStmt) -> Result<()> {
     let id = &relation.id;
     match env.place(&relation) {
         Place::Unlisted => return Err(unlisted_table(id).at(range.location)),
-        Place::System | Place::Plain | Place::Opaque => return Ok(()),
+        Place::System | Place::Plain | Place::View => return Ok(()),
         Place::Bound => {}
     }
     unmentioned(env, id, index.where_clause.as_deref(), "an index's condition")?;
