@@ -27,7 +27,7 @@ pub use catalog::{CATALOG_SQL, Catalog, CatalogColumn, CatalogError, Relation, S
 pub use plan::{Session, plan};
 pub use refusal::Refusal;
 pub use statement::{
-    ClientParameter, Command, CopyFormat, CopyPlan, Effects, Kind, PassProof, Purpose, ResultColumn, Rewritten,
-    ServerParameter, Slot, SlotSource, Statement, Typed, Use,
+    ClientParameter, Command, CopyField, CopyFormat, CopyPlan, Effects, Kind, PassProof, Purpose, ResultColumn,
+    Rewritten, ServerParameter, Slot, SlotSource, Statement, Typed, Use,
 };
 pub use template::Template;

@@ -29,7 +29,7 @@ impl Session {
             );
             return Err(Refusal::new("08P01", message).into());
         }
-        let columns = self.slot_columns(rewritten)?;
+        let columns = self.slot_columns(&rewritten.slots)?;
         self.result_columns(rewritten)?;
         let wanted: Vec<i16> =
             (0..rewritten.columns.len()).map(|index| wire::format_at(&bind.result_formats, index)).collect();

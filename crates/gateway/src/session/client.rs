@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use drieslot_sql::{self as sql, CopyFormat, Kind, Rewritten, SlotSource, Statement};
+use drieslot_sql::{self as sql, Kind, Rewritten, Slot, SlotSource, Statement, Template};
 use drieslot_wire::{self as wire, Target};
 
 use super::bind::server_oids;
@@ -222,34 +222,26 @@ impl Session {
             }
             Kind::CopyIn(plan) => {
                 let columns = self.copy_columns(plan)?;
-                run.copy_in = Some(Box::new(CopyIn::new(CopyShape::new(plan, columns))));
+                run.copy_in = Some(Box::new(CopyIn::new(CopyShape::new(plan, columns, self.server_major))));
             }
             Kind::CopyOut(plan) => {
                 let columns = self.copy_columns(plan)?;
-                run.copy_out = Some(Box::new(CopyOut::new(CopyShape::new(plan, columns))));
+                run.copy_out = Some(Box::new(CopyOut::new(CopyShape::new(plan, columns, self.server_major))));
             }
         }
         Ok(run)
     }
 
     fn copy_columns(&mut self, plan: &sql::CopyPlan) -> Result<Vec<Option<Column>>, Stall> {
-        if plan.format != CopyFormat::Text {
-            return Err(Refusal::new(
-                "0A000",
-                format!("COPY of the protected table {} works in text format only", plan.table),
-            )
-            .hint("Leave out FORMAT csv or binary.")
-            .into());
-        }
-        self.cells.columns(plan.columns.iter().map(|column| column.as_ref().map(|column| (column, column.ty))))
+        let typed = plan.fields.iter().map(|field| field.protected.as_ref());
+        self.cells.columns(typed.map(|typed| typed.map(|typed| (&typed.column, typed.ty))))
     }
 
     /// The cells of a statement's literals, for a simple query.
     fn literal_cells(&mut self, statement: &Statement) -> Result<Vec<Option<Vec<u8>>>, Stall> {
-        let Kind::Rewritten(rewritten) = &statement.kind else { return Ok(Vec::new()) };
-        let columns = self.slot_columns(rewritten)?;
-        rewritten
-            .slots
+        let slots = statement.slots();
+        let columns = self.slot_columns(slots)?;
+        slots
             .iter()
             .zip(&columns)
             .map(|(slot, column)| match (&slot.source, column) {
@@ -270,8 +262,8 @@ impl Session {
             .collect()
     }
 
-    pub(super) fn slot_columns(&mut self, rewritten: &Rewritten) -> Result<Vec<Option<Column>>, Stall> {
-        self.cells.columns(rewritten.slots.iter().map(|slot| Some((&slot.value.column, slot.value.ty))))
+    pub(super) fn slot_columns(&mut self, slots: &[Slot]) -> Result<Vec<Option<Column>>, Stall> {
+        self.cells.columns(slots.iter().map(|slot| Some((&slot.value.column, slot.value.ty))))
     }
 
     /// How the columns of a result are opened.
@@ -310,7 +302,14 @@ impl Session {
                 wire::put_parse(&mut self.server.output, parse.name, &text, &oids);
             }
             Some(Kind::CopyIn(plan) | Kind::CopyOut(plan)) => {
-                wire::put_parse(&mut self.server.output, parse.name, &plan.text, &[]);
+                // COPY takes no parameters.
+                let uses = &plan.uses;
+                if !uses.is_empty() {
+                    self.permit(uses)?;
+                }
+                let cells = statement.as_deref().map(|statement| self.literal_cells(statement)).transpose()?;
+                let text = inline_template(&plan.template, &cells.unwrap_or_default());
+                wire::put_parse(&mut self.server.output, parse.name, &text, &[]);
             }
         }
         let prepared = Arc::new(Prepared { statement, oids: parse.oids, classification });
@@ -434,9 +433,7 @@ impl Session {
     fn fail_copy(&mut self, refusal: Option<Refusal>) {
         self.copying = Copying::No;
         wire::copy_fail(&mut self.server.output, "refused by the gateway");
-        if let Some(Expect::Query { refusal: slot, .. }) = self.expects.front_mut() {
-            *slot = refusal;
-        } else if let Some(Expect::Execute(run)) = self.expects.front_mut() {
+        if let Some(run) = self.expects.front_mut().and_then(Expect::current) {
             run.refusal = refusal;
         }
     }
@@ -465,18 +462,19 @@ fn no_portal(name: &str) -> Refusal {
 fn inline(text: &str, statement: &Statement, cells: &[Option<Vec<u8>>]) -> String {
     match &statement.kind {
         Kind::Pass(_) => text.get(statement.source.clone()).unwrap_or_default().to_owned(),
-        Kind::Rewritten(rewritten) => rewritten.template.render_inline(&mut |index, out: &mut String| match cells
-            .get(index)
-            .and_then(Option::as_ref)
-        {
-            None => out.push_str("NULL"),
-            Some(cell) => {
-                let mut digits = Vec::new();
-                hex(cell, &mut digits);
-                let _ = write!(out, "'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits));
-            }
-        }),
         Kind::Reworded(text, _) => text.clone(),
-        Kind::CopyIn(plan) | Kind::CopyOut(plan) => plan.text.clone(),
+        Kind::Rewritten(rewritten) => inline_template(&rewritten.template, cells),
+        Kind::CopyIn(plan) | Kind::CopyOut(plan) => inline_template(&plan.template, cells),
     }
+}
+
+fn inline_template(template: &Template, cells: &[Option<Vec<u8>>]) -> String {
+    template.render_inline(&mut |index, out: &mut String| match cells.get(index).and_then(Option::as_ref) {
+        None => out.push_str("NULL"),
+        Some(cell) => {
+            let mut digits = Vec::new();
+            hex(cell, &mut digits);
+            let _ = write!(out, "'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits));
+        }
+    })
 }
