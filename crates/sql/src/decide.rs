@@ -338,7 +338,8 @@ fn copy_statement(env: &Env<'_>, copy: &mut pg_query::protobuf::CopyStmt, census
     let decision = Decision::pass(Command::Copy);
     let Some(table) = touched.bound else { return Ok(decision) };
     if copy.query.is_some() {
-        return Err(refused(&table, touched.column, "COPY (query)").hint("Copy the table, or SELECT."));
+        let plan = Box::new(copy::query(env, copy)?);
+        return Ok(decision.kind(Kind::CopyOut(plan)));
     }
     let relation =
         env.catalog.relation(&table).cloned().ok_or_else(|| Refusal::internal("a table that was just there"))?;
@@ -346,7 +347,7 @@ fn copy_statement(env: &Env<'_>, copy: &mut pg_query::protobuf::CopyStmt, census
         return Err(refused(&table, touched.column, "COPY").hint("SELECT from the view."));
     }
     let is_from = copy.is_from;
-    let plan = Box::new(copy::plan(env, copy, &relation)?);
+    let plan = Box::new(copy::table(env, copy, &relation)?);
     Ok(decision.kind(if is_from { Kind::CopyIn(plan) } else { Kind::CopyOut(plan) }))
 }
 

@@ -33,6 +33,24 @@ impl Statement {
         }
     }
 
+    /// The places for cells in its text.
+    pub fn slots(&self) -> &[Slot] {
+        match &self.kind {
+            Kind::Pass(_) | Kind::Reworded(..) => &[],
+            Kind::Rewritten(rewritten) => &rewritten.slots,
+            Kind::CopyIn(plan) | Kind::CopyOut(plan) => &plan.slots,
+        }
+    }
+
+    /// What is searched before its text is sent.
+    pub fn searches(&self) -> &[Search] {
+        match &self.kind {
+            Kind::Pass(_) | Kind::Reworded(..) => &[],
+            Kind::Rewritten(rewritten) => &rewritten.searches,
+            Kind::CopyIn(plan) | Kind::CopyOut(plan) => &plan.searches,
+        }
+    }
+
     /// Whether the plan rests on the session's prepared statements or cursors, and so cannot be shared by sessions.
     pub fn depends_on_session(&self) -> bool {
         self.depends_on_session
@@ -407,19 +425,21 @@ pub enum CopyFormat {
     Binary,
 }
 
-/// A COPY of a table with protected columns.
+/// A COPY of a table or query with protected columns.
 #[derive(Clone, Debug)]
 pub struct CopyPlan {
-    /// The table.
+    /// The table, or the first of the query's.
     pub table: TableId,
-    /// One for each field, in field order; `None` for a plain one.
-    pub columns: Vec<Option<Protected>>,
+    /// In order.
+    pub fields: Vec<CopyField>,
     /// The format.
     pub format: CopyFormat,
     /// Between fields, one byte.
     pub delimiter: u8,
     /// What stands for NULL.
     pub null: String,
+    /// What stands for a column's default.
+    pub default: Option<String>,
     /// Whether the first line holds names.
     pub header: bool,
     /// csv only.
@@ -429,5 +449,24 @@ pub struct CopyPlan {
     /// Each pair once.
     pub uses: Vec<(ColumnId, Use)>,
     /// The statement to send.
-    pub text: String,
+    pub template: Template,
+    /// Where cells go in it: literals only.
+    pub slots: Vec<Slot>,
+    /// What is searched before it is sent.
+    pub searches: Vec<Search>,
+}
+
+/// One field of a COPY.
+#[derive(Clone, Debug)]
+pub struct CopyField {
+    /// Of the column.
+    pub name: String,
+    /// `None` for a plain one.
+    pub protected: Option<Typed>,
+    /// FORCE_QUOTE.
+    pub force_quote: bool,
+    /// FORCE_NULL.
+    pub force_null: bool,
+    /// FORCE_NOT_NULL.
+    pub force_not_null: bool,
 }

@@ -132,7 +132,9 @@ fn text(sql: &str, statement: &Statement) -> String {
             rewritten.template.render_inline(&mut |slot, out: &mut String| out.push_str(&cell(&rewritten.slots[slot])))
         }
         Kind::Reworded(text, _) => text.clone(),
-        Kind::CopyIn(plan) | Kind::CopyOut(plan) => plan.text.clone(),
+        Kind::CopyIn(plan) | Kind::CopyOut(plan) => {
+            plan.template.render_inline(&mut |slot, out: &mut String| out.push_str(&cell(&plan.slots[slot])))
+        }
     }
 }
 

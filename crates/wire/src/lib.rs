@@ -1,10 +1,10 @@
-//! PostgreSQL's frontend/backend protocol, version 3: messages to bytes and back, and the COPY text format.
+//! PostgreSQL's frontend/backend protocol, version 3: messages to bytes and back, and the formats of COPY.
 //!
 //! Owns no socket and decides nothing. Every decoder refuses a malformed message instead of guessing.
 //! Source: PostgreSQL documentation, "Frontend/Backend Protocol", "Message Formats" and "COPY".
 
 mod backend;
-mod copy_text;
+mod copy;
 mod cursor;
 mod frame;
 mod frontend;
@@ -14,7 +14,9 @@ pub use backend::{
     authentication_sasl_final, backend_key_data, command_tag, error_fields, error_response, parameter_description,
     parameter_status, read_oids, ready_for_query,
 };
-pub use copy_text::{CopyField, CopyLines, decode_field, encode_field, fields};
+pub use copy::{
+    BinaryField, BinaryFields, BinaryRows, BinarySplit, CopyDialect, CopyError, CopyField, CopyFields, CopyRows, Split,
+};
 pub use cursor::Cursor;
 pub use frame::{Frame, MAX_FRAME_BYTES, put_frame, split_frame, startup_length};
 pub use frontend::{
@@ -40,7 +42,4 @@ pub enum WireError {
     /// A code that is not defined.
     #[error("a protocol message has an undefined code")]
     Code,
-    /// A COPY line with a broken escape.
-    #[error("a COPY line has a broken escape")]
-    CopyEscape,
 }

@@ -32,8 +32,8 @@ impl Session {
             );
             return Err(Refusal::new("08P01", message).into());
         }
-        let columns = self.slot_columns(rewritten)?;
-        let answers = self.answers(0, rewritten, &mut |source| text_of(bind, source, oids))?;
+        let columns = self.slot_columns(&rewritten.slots)?;
+        let answers = self.answers(0, &rewritten.searches, &mut |source| text_of(bind, source, oids))?;
         self.result_columns(rewritten)?;
         let wanted: Vec<i16> =
             (0..rewritten.columns.len()).map(|index| wire::format_at(&bind.result_formats, index)).collect();

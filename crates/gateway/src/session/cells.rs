@@ -235,22 +235,48 @@ pub(super) fn unhex(text: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         return Err(bad());
     };
     out.reserve(pairs.len());
-    for [high, low] in pairs {
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        out.push(digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low).ok_or_else(bad)?);
-    }
-    Ok(())
+    let mut wrong = 0;
+    out.extend(pairs.iter().map(|[high, low]| {
+        let value = |digit: u8| NIBBLES.get(usize::from(digit)).copied().unwrap_or(u8::MAX);
+        let (high, low) = (value(*high), value(*low));
+        wrong |= high | low;
+        (high << 4) | (low & 15)
+    }));
+    if wrong > 15 { Err(bad()) } else { Ok(()) }
 }
 
-const HEX: [u8; 16] = *b"0123456789abcdef";
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The two digits of each byte.
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
+const HEX: [[u8; 2]; 256] = {
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
+/// The value of each digit, more than 15 for what is none.
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
+const NIBBLES: [u8; 256] = {
+    let mut table = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[DIGITS[value] as usize] = value as u8;
+        table[DIGITS[value].to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
 
 /// Writes `bytes` as hex digits, appending to `out`.
 pub(super) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len() * 2);
     for byte in bytes {
-        let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
-        out.push(digit(byte >> 4));
-        out.push(digit(byte & 15));
+        out.extend_from_slice(HEX.get(usize::from(*byte)).unwrap_or(b"00"));
     }
 }
 

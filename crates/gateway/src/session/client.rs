@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use drieslot_sql::{self as sql, CopyFormat, Kind, Rewritten, Slot, SlotSource, Statement};
+use drieslot_sql::{self as sql, Kind, Rewritten, Slot, SlotSource, Statement, Template};
 use drieslot_wire::{self as wire, Target};
 
 use super::bind::server_oids;
@@ -235,34 +235,26 @@ impl Session {
             }
             Kind::CopyIn(plan) => {
                 let columns = self.copy_columns(plan)?;
-                run.copy_in = Some(Box::new(CopyIn::new(CopyShape::new(plan, columns))));
+                run.copy_in = Some(Box::new(CopyIn::new(CopyShape::new(plan, columns, self.server_major))));
             }
             Kind::CopyOut(plan) => {
                 let columns = self.copy_columns(plan)?;
-                run.copy_out = Some(Box::new(CopyOut::new(CopyShape::new(plan, columns))));
+                run.copy_out = Some(Box::new(CopyOut::new(CopyShape::new(plan, columns, self.server_major))));
             }
         }
         Ok(run)
     }
 
     fn copy_columns(&mut self, plan: &sql::CopyPlan) -> Result<Vec<Option<Column>>, Stall> {
-        if plan.format != CopyFormat::Text {
-            return Err(Refusal::new(
-                "0A000",
-                format!("COPY of the protected table {} works in text format only", plan.table),
-            )
-            .hint("Leave out FORMAT csv or binary.")
-            .into());
-        }
-        self.cells.columns(plan.columns.iter().map(|column| column.as_ref().map(|column| (column, column.ty))))
+        let typed = plan.fields.iter().map(|field| field.protected.as_ref());
+        self.cells.columns(typed.map(|typed| typed.map(|typed| (&typed.column, typed.ty))))
     }
 
     /// What goes into a statement's slots, as SQL expressions, for a simple query.
     fn expressions(&mut self, index: usize, statement: &Statement) -> Result<Vec<String>, Stall> {
-        let Kind::Rewritten(rewritten) = &statement.kind else { return Ok(Vec::new()) };
-        let columns = self.slot_columns(rewritten)?;
-        let answers = self.answers(index, rewritten, &mut literal)?;
-        let slots = rewritten.slots.iter().zip(&columns);
+        let columns = self.slot_columns(statement.slots())?;
+        let answers = self.answers(index, statement.searches(), &mut literal)?;
+        let slots = statement.slots().iter().zip(&columns);
         slots.map(|(slot, column)| self.expression(slot, column.as_ref(), &answers).map_err(Stall::from)).collect()
     }
 
@@ -286,8 +278,8 @@ impl Session {
         Ok(format!("'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits)))
     }
 
-    pub(super) fn slot_columns(&mut self, rewritten: &Rewritten) -> Result<Vec<Option<Column>>, Stall> {
-        self.cells.columns(rewritten.slots.iter().map(|slot| match slot {
+    pub(super) fn slot_columns(&mut self, slots: &[Slot]) -> Result<Vec<Option<Column>>, Stall> {
+        self.cells.columns(slots.iter().map(|slot| match slot {
             Slot::Cell(slot) => Some((&slot.value.column, slot.value.ty)),
             Slot::Search { .. } => None,
         }))
@@ -329,7 +321,14 @@ impl Session {
                 wire::put_parse(&mut self.server.output, parse.name, &text, &oids);
             }
             Some(Kind::CopyIn(plan) | Kind::CopyOut(plan)) => {
-                wire::put_parse(&mut self.server.output, parse.name, &plan.text, &[]);
+                // COPY takes no parameters.
+                let uses = &plan.uses;
+                if !uses.is_empty() {
+                    self.permit(uses)?;
+                }
+                let cells = statement.as_deref().map(|statement| self.expressions(0, statement)).transpose()?;
+                let text = inline_template(&plan.template, &cells.unwrap_or_default());
+                wire::put_parse(&mut self.server.output, parse.name, &text, &[]);
             }
         }
         let prepared = Arc::new(Prepared { statement, oids: parse.oids, classification });
@@ -453,9 +452,7 @@ impl Session {
     fn fail_copy(&mut self, refusal: Option<Refusal>) {
         self.copying = Copying::No;
         wire::copy_fail(&mut self.server.output, "refused by the gateway");
-        if let Some(Expect::Query { refusal: slot, .. }) = self.expects.front_mut() {
-            *slot = refusal;
-        } else if let Some(Expect::Execute(run)) = self.expects.front_mut() {
+        if let Some(run) = self.expects.front_mut().and_then(Expect::current) {
             run.refusal = refusal;
         }
     }
@@ -493,11 +490,9 @@ fn literal(source: &SlotSource) -> Result<Option<String>, Refusal> {
 /// A search is answered before anything of its text runs, so nothing before it may change rows.
 fn search_comes_first(planned: &[Arc<Statement>]) -> Result<(), Refusal> {
     use sql::Command;
-    let searches =
-        |statement: &Statement| matches!(&statement.kind, Kind::Rewritten(rewritten) if !rewritten.searches.is_empty());
     let mut changes = false;
     for statement in planned {
-        if changes && searches(statement) {
+        if changes && !statement.searches().is_empty() {
             return Err(Refusal::new(
                 "0A000",
                 "a search is not possible in one text behind statements that change rows",
@@ -514,10 +509,14 @@ fn search_comes_first(planned: &[Arc<Statement>]) -> Result<(), Refusal> {
 fn inline(text: &str, statement: &Statement, expressions: &[String]) -> String {
     match &statement.kind {
         Kind::Pass(_) => text.get(statement.source.clone()).unwrap_or_default().to_owned(),
-        Kind::Rewritten(rewritten) => rewritten.template.render_inline(&mut |index, out: &mut String| {
-            out.push_str(expressions.get(index).map_or("NULL", String::as_str));
-        }),
         Kind::Reworded(text, _) => text.clone(),
-        Kind::CopyIn(plan) | Kind::CopyOut(plan) => plan.text.clone(),
+        Kind::Rewritten(rewritten) => inline_template(&rewritten.template, expressions),
+        Kind::CopyIn(plan) | Kind::CopyOut(plan) => inline_template(&plan.template, expressions),
     }
+}
+
+fn inline_template(template: &Template, expressions: &[String]) -> String {
+    template.render_inline(&mut |index, out: &mut String| {
+        out.push_str(expressions.get(index).map_or("NULL", String::as_str));
+    })
 }

@@ -45,7 +45,7 @@ pub(super) struct Run {
     pub(super) copy_out: Option<Box<CopyOut>>,
     /// Whether it has an intent entry, and what was released since.
     pub(super) look: Option<Look>,
-    /// What to tell the client instead of the processor's error.
+    /// Why the gateway ended its incoming COPY.
     pub(super) refusal: Option<Refusal>,
 }
 
@@ -84,6 +84,16 @@ pub(super) enum Expect {
 impl Run {
     pub(super) fn plain(statement: Option<Arc<Statement>>) -> Self {
         Self { statement, rows: None, copy_in: None, copy_out: None, look: None, refusal: None }
+    }
+}
+
+impl Run {
+    /// What to tell the client instead of the processor's error, where that is the answer to CopyFail, or to a row that
+    /// was cut off before a wrong value, and not about what came before.
+    pub(super) fn copy_refusal(&self, body: &[u8]) -> Option<Refusal> {
+        let fields = drieslot_wire::error_fields(body).ok()?;
+        let ended = fields.iter().any(|(code, text)| *code == b'C' && matches!(text.as_str(), "57014" | "22P04"));
+        self.refusal.clone().filter(|_| ended)
     }
 }
 

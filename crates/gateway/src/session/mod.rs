@@ -132,6 +132,8 @@ pub(crate) struct Session {
     /// Bytes of a passing message still to relay to the client.
     relay: usize,
     terminated: bool,
+    /// PostgreSQL's major version, as the processor told it.
+    server_major: u32,
 }
 
 impl Session {
@@ -163,6 +165,7 @@ impl Session {
             skip: 0,
             relay: 0,
             terminated: false,
+            server_major: 0,
         }
     }
 
@@ -243,6 +246,10 @@ impl Session {
         match name {
             "TimeZone" => {
                 self.cells.settings = drieslot_seal::values::Settings::named(value);
+            }
+            "server_version" => {
+                let major = value.split(|c: char| !c.is_ascii_digit()).next();
+                self.server_major = major.and_then(|digits| digits.parse().ok()).unwrap_or(0);
             }
             "DateStyle" => self.cells.iso_dates = value.starts_with("ISO"),
             _ => {}

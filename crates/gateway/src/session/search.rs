@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use bytes::BufMut;
 use drieslot_seal::search::{Case, Ctype, Search as Test, Test as Kind};
-use drieslot_sql::{self as sql, LetterCase, Rewritten, SearchPart, SearchTest, SlotSource};
+use drieslot_sql::{self as sql, LetterCase, SearchPart, SearchTest, SlotSource};
 
 use super::cells::{Cells, Column, hex, unhex};
 use super::load::{Load, Part};
@@ -89,24 +89,21 @@ impl Session {
     pub(super) fn answers(
         &mut self,
         statement: usize,
-        rewritten: &Rewritten,
+        searches: &[sql::Search],
         value: &mut dyn FnMut(&SlotSource) -> Result<Option<String>, Refusal>,
     ) -> Result<Vec<Answer>, Stall> {
-        if rewritten.searches.is_empty() {
+        if searches.is_empty() {
             return Ok(Vec::new());
         }
         if let Some(answers) = self.answered.remove(&statement) {
             return Ok(answers);
         }
-        let mut searches = Vec::with_capacity(rewritten.searches.len());
-        for search in &rewritten.searches {
-            let Some(pattern) = pattern(search, value)? else {
-                searches.push(None);
-                continue;
-            };
-            searches.push(Some(self.wanted(search, &pattern)?));
+        let mut asked = Vec::with_capacity(searches.len());
+        for search in searches {
+            let pattern = pattern(search, value)?;
+            asked.push(pattern.map(|pattern| self.wanted(search, &pattern)).transpose()?);
         }
-        Err(Stall::Search(Asked { statement, searches }))
+        Err(Stall::Search(Asked { statement, searches: asked }))
     }
 
     fn wanted(&mut self, search: &sql::Search, pattern: &str) -> Result<Wanted, Stall> {

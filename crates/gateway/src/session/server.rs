@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use drieslot_sql::{Kind, Statement};
 use drieslot_wire as wire;
 
@@ -35,6 +35,9 @@ impl Session {
         };
         if matches!(frame.tag, b'D' | b'd') && self.rows_pass() {
             return self.pass_rows();
+        }
+        if frame.tag == b'd' && self.server.input.len() >= frame.size {
+            return self.open_copy_rows();
         }
         if frame.size > MAX_ROW_BYTES {
             return Err(Refusal::new("54000", format!("a row is longer than {MAX_ROW_BYTES} bytes")).into());
@@ -78,6 +81,31 @@ impl Session {
         Ok(here > 0)
     }
 
+    /// Opens the rows of COPY TO STDOUT that are here, without a buffer of its own for each.
+    fn open_copy_rows(&mut self) -> Result<bool, End> {
+        let Self { expects, cells, chunk, server, .. } = self;
+        let run = expects.front_mut().and_then(Expect::current).ok_or_else(|| unexpected(b'd'))?;
+        let (mut used, mut rows) = (0, 0);
+        while chunk.len() < CHUNK_BYTES {
+            let rest = server.input.get(used..).unwrap_or_default();
+            let Some(frame) = wire::split_frame(rest).map_err(Refusal::protocol)? else { break };
+            let Some(message) = rest.get(..frame.size).filter(|_| frame.tag == b'd') else { break };
+            match &mut run.copy_out {
+                Some(copy) => rows += copy.data(message.get(wire::Frame::HEAD..).unwrap_or_default(), cells, chunk)?,
+                // Rows that need no opening, of a statement that leaves a trace.
+                None => {
+                    chunk.extend_from_slice(message);
+                    rows += 1;
+                }
+            }
+            used += frame.size;
+        }
+        count_rows(run.look.as_mut(), rows)?;
+        server.input.advance(used);
+        self.release_if_full()?;
+        Ok(true)
+    }
+
     fn emit(&mut self, message: &[u8]) {
         self.held.append(&mut self.client.output, |out| out.extend_from_slice(message));
     }
@@ -100,7 +128,7 @@ impl Session {
             b'D' => self.on_row(body)?,
             b'C' | b'I' | b's' => self.on_complete(tag, message, body)?,
             b'G' | b'H' => self.on_copy_start(tag, message)?,
-            b'd' | b'c' => self.on_copy_data(tag, message, body)?,
+            b'c' => self.on_copy_done(message)?,
             b'Z' => self.on_ready(message, body)?,
             other => return Err(unexpected(other).into()),
         }
@@ -182,7 +210,7 @@ impl Session {
             Some(view) => view.open(body, &mut self.cells, &mut self.scratch, &mut self.chunk)?,
             None => wire::put_frame(&mut self.chunk, b'D', |out| out.extend_from_slice(body)),
         }
-        count_row(run.look.as_mut())?;
+        count_rows(run.look.as_mut(), 1)?;
         self.release_if_full()
     }
 
@@ -256,24 +284,14 @@ impl Session {
         Ok(())
     }
 
-    fn on_copy_data(&mut self, tag: u8, message: &[u8], body: &[u8]) -> Result<(), End> {
-        let run = self.expects.front_mut().and_then(Expect::current);
-        let run = run.ok_or_else(|| unexpected(tag))?;
-        match (&mut run.copy_out, tag) {
-            (Some(copy), b'd') => {
-                copy.data(body, &mut self.cells, &mut self.chunk)?;
-                count_row(run.look.as_mut())?;
-                self.release_if_full()
-            }
-            _ if run.look.is_some() => {
-                self.chunk.extend_from_slice(message);
-                Ok(())
-            }
-            _ => {
-                self.emit(message);
-                Ok(())
-            }
+    fn on_copy_done(&mut self, message: &[u8]) -> Result<(), End> {
+        let run = self.front_run().ok_or_else(|| unexpected(b'c'))?;
+        if run.look.is_some() {
+            self.chunk.extend_from_slice(message);
+        } else {
+            self.emit(message);
         }
+        Ok(())
     }
 
     fn on_error(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
@@ -283,7 +301,7 @@ impl Session {
             None => self.emit(message),
             Some(Expect::Query { runs, refusal }) => {
                 let run = runs.pop_front();
-                let refusal = refusal.take().or(run.as_ref().and_then(|run| run.refusal.clone()));
+                let refusal = refusal.take().or(run.as_ref().and_then(|run| run.copy_refusal(body)));
                 let abandoned = std::mem::take(runs);
                 self.tell_error(run.as_ref(), refusal.as_ref(), message, body)?;
                 for run in &abandoned {
@@ -315,7 +333,9 @@ impl Session {
         }
         match failed {
             Some(Expect::Refused(refusal)) => self.tell_error(None, refusal.as_deref(), message, body)?,
-            Some(Expect::Execute(run)) => self.tell_error(Some(&run), run.refusal.as_ref(), message, body)?,
+            Some(Expect::Execute(run)) => {
+                self.tell_error(Some(&run), run.copy_refusal(body).as_ref(), message, body)?;
+            }
             Some(other) => {
                 self.tell_error(None, None, message, body)?;
                 self.drop_expect(other)?;
@@ -423,12 +443,12 @@ impl Session {
     }
 }
 
-fn count_row(look: Option<&mut Look>) -> Result<(), Refusal> {
+fn count_rows(look: Option<&mut Look>, rows: u64) -> Result<(), Refusal> {
     let Some(look) = look else {
         return Err(Refusal::internal("a protected row of a statement that leaves no trace"));
     };
-    look.chunk_rows += 1;
-    look.total_rows += 1;
+    look.chunk_rows += rows;
+    look.total_rows += rows;
     match look.row_limit {
         Some(limit) if look.total_rows > limit => {
             Err(Refusal::new("53400", format!("the mandate allows {limit} rows for one statement"))

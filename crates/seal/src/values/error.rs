@@ -35,6 +35,10 @@ impl ValueError {
     }
 
     /// 22P03: a binary parameter that is no value of the type.
+    pub(crate) fn short() -> Self {
+        Self::new("08P01", "insufficient data left in message")
+    }
+
     pub(crate) fn binary(ty: LogicalType) -> Self {
         Self::new("22P03", format!("incorrect binary data format for type {ty}"))
     }

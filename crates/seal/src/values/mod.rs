@@ -218,7 +218,7 @@ fn accepts(ty: LogicalType, oid: u32) -> bool {
 
 /// A binary value of fixed length.
 fn fixed<const N: usize>(ty: LogicalType, bytes: &[u8]) -> Result<[u8; N], ValueError> {
-    bytes.try_into().map_err(|_| ValueError::binary(ty))
+    bytes.try_into().map_err(|_| if bytes.len() < N { ValueError::short() } else { ValueError::binary(ty) })
 }
 
 /// What C's `isspace` takes for white space, which is what PostgreSQL trims.

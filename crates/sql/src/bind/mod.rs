@@ -80,10 +80,17 @@ pub(crate) struct Binder<'a> {
 
 /// Binds and rewrites a SELECT, INSERT, UPDATE or DELETE.
 pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
+    bind_named(env, node).map(|(rewritten, _)| rewritten)
+}
+
+/// The same, with the names of the result's columns.
+pub(crate) fn bind_named(env: &Env<'_>, node: &mut Node) -> Result<(Rewritten, Vec<String>)> {
     let mut binder = Binder::new(env);
     let outputs = binder.query(node, None)?;
     let mut columns = Vec::with_capacity(outputs.len());
+    let mut names = Vec::with_capacity(outputs.len());
     for output in outputs {
+        names.push(output.name);
         columns.push(match output.ty {
             Ty::Plain | Ty::Value => ResultColumn::Plain,
             Ty::Protected(flow) => {
@@ -92,7 +99,7 @@ pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
             }
         });
     }
-    finish(binder, node, columns)
+    finish(binder, node, columns).map(|rewritten| (rewritten, names))
 }
 
 fn finish(binder: Binder<'_>, node: &Node, columns: Vec<ResultColumn>) -> Result<Rewritten> {

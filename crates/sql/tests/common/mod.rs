@@ -248,16 +248,10 @@ pub fn show(statement: &Statement) -> String {
         Kind::Reworded(text, _) => format!("send {}", without_values(text)),
         Kind::Rewritten(rewritten) => show_rewritten(rewritten),
         Kind::CopyIn(plan) | Kind::CopyOut(plan) => {
-            let columns: Vec<_> = plan
-                .columns
-                .iter()
-                .map(|column| {
-                    column
-                        .as_ref()
-                        .map_or("-".to_owned(), |column| short(&Typed { column: column.clone(), ty: column.ty }))
-                })
-                .collect();
-            format!("copy {:?} {}\ncolumns {}", plan.format, plan.text, columns.join(", "))
+            let columns: Vec<_> =
+                plan.fields.iter().map(|field| field.protected.as_ref().map_or("-".to_owned(), short)).collect();
+            let text = plan.template.with_parameters();
+            format!("copy {:?} {text}\ncolumns {}", plan.format, columns.join(", "))
         }
     }
 }
