@@ -60,7 +60,7 @@ const QUERIES: [&str; 22] = [
 
 const SCRIPT: &str =
     "\\d\n\\dt\n\\d citizen\n\\d visit\n\\d town\n\\d citizen_pkey\n\\d visit_number\n\\di\n\\d+ citizen
-\\d+ visit\n\\dS+ citizen_national_number_key\nSELECT * FROM citizen WHERE national_number = 1 \\gdesc\n";
+\\d+ visit\n\\d known\n\\d+ known\n\\dS+ citizen_national_number_key\nSELECT * FROM citizen WHERE national_number = 1 \\gdesc\n";
 
 fn trial() -> Trial {
     let trial = Trial::start(DUMP, CLASSIFICATION);

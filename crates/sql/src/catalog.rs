@@ -112,6 +112,13 @@ pub struct Relation {
     pub columns: Vec<CatalogColumn>,
 }
 
+impl Relation {
+    /// Whether a query stands behind it.
+    pub(crate) fn is_view(&self) -> bool {
+        matches!(self.kind, b'v' | b'm')
+    }
+}
+
 /// What a view is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Definition {
@@ -246,6 +253,11 @@ impl Catalog {
         self.relations.get(id).or_else(|| self.system.as_ref()?.relations.get(id))
     }
 
+    /// The user's views.
+    pub(crate) fn views(&self) -> impl Iterator<Item = &Arc<Relation>> {
+        self.relations.values().filter(|relation| relation.is_view())
+    }
+
     /// What a view is; `None` where its query is not known.
     pub(crate) fn definition(&self, id: &TableId) -> Option<&Definition> {
         let found = self.definitions.get(id).or_else(|| self.system.as_ref()?.definitions.get(id));
@@ -255,7 +267,8 @@ impl Catalog {
     /// The column at a place of the user's relations, as a RowDescription names it.
     pub fn column_at(&self, table_oid: u32, attnum: i16) -> Option<ColumnId> {
         let table = self.by_oid.get(&table_oid)?;
-        let relation = self.relations.get(table)?;
+        // A view's own columns are what its query says.
+        let relation = self.relations.get(table).filter(|relation| !relation.is_view())?;
         let column = relation.columns.iter().find(|column| column.number == attnum)?;
         Some(ColumnId { table: table.clone(), column: column.name.clone() })
     }

@@ -5,7 +5,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{DiscardMode, Node, TransactionStmtKind};
 
 use crate::census::{Census, Named};
-use crate::env::{Env, Place, is_system_schema, no_relation, opaque_view, unlisted_table};
+use crate::env::{Env, Place, is_system_schema, no_relation, unlisted_table};
 use crate::plan::is_query;
 use crate::refusal::{Refusal, Result};
 use crate::statement::{Command, Effects, Kind, PassProof};
@@ -197,7 +197,7 @@ fn is_dangerous(name: &str) -> bool {
 }
 
 /// Functions and operators that could do anything.
-fn check_names(env: &Env<'_>, census: &Census) -> Result<()> {
+pub(crate) fn check_names(env: &Env<'_>, census: &Census) -> Result<()> {
     for (schema, name) in &census.functions {
         if (schema.as_str(), name.as_str()) == bind::WORDS {
             continue;
@@ -256,8 +256,14 @@ pub(crate) fn touched(env: &Env<'_>, census: &Census, may_lack: bool) -> Result<
                 });
                 touched.bound = Some(relation.id.clone());
             }
-            Place::Opaque | Place::Unlisted if cte => touched.bound = touched.bound.or(Some(relation.id.clone())),
-            Place::Opaque => return Err(opaque_view(&relation.id).at(at)),
+            Place::View | Place::Unlisted if cte => touched.bound = touched.bound.or(Some(relation.id.clone())),
+            Place::View => {
+                let viewed = bind::viewed(env, &relation).map_err(|refusal| refusal.at(at))?;
+                if viewed.is_bound() {
+                    touched.column = viewed.protected().next().map(|(_, flow)| flow.column.id.clone());
+                    touched.bound = Some(relation.id.clone());
+                }
+            }
             Place::Unlisted => return Err(unlisted_table(&relation.id).at(at)),
         }
     }
@@ -336,6 +342,9 @@ fn copy_statement(env: &Env<'_>, copy: &mut pg_query::protobuf::CopyStmt, census
     }
     let relation =
         env.catalog.relation(&table).cloned().ok_or_else(|| Refusal::internal("a table that was just there"))?;
+    if relation.is_view() {
+        return Err(refused(&table, touched.column, "COPY").hint("SELECT from the view."));
+    }
     let is_from = copy.is_from;
     let plan = Box::new(copy::plan(env, copy, &relation)?);
     Ok(decision.kind(if is_from { Kind::CopyIn(plan) } else { Kind::CopyOut(plan) }))

@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, CatalogColumn, Relation};
 use crate::census::Named;
 use crate::refusal::{Refusal, Result};
 
-const BYTEA_OID: u32 = 17;
+pub(crate) const BYTEA_OID: u32 = 17;
 
 /// Everything that names are resolved against; a text's earlier statements may have changed it.
 pub(crate) struct Env<'a> {
@@ -19,6 +19,10 @@ pub(crate) struct Env<'a> {
     pub(crate) plain_cursors: std::borrow::Cow<'a, std::collections::HashSet<String>>,
     /// An earlier statement of the text may have changed what unqualified names mean.
     pub(crate) unsure: bool,
+    /// Inside the definition of a view: the user's relations that its bare names mean.
+    pub(crate) names: Option<&'a [TableId]>,
+    /// How many views are around.
+    pub(crate) depth: u8,
 }
 
 /// How a column stands.
@@ -39,8 +43,8 @@ pub(crate) enum Place {
     Plain,
     /// Some columns are protected or barred.
     Bound,
-    /// A view whose query is not known.
-    Opaque,
+    /// A view: its query says.
+    View,
     /// Not in the classification.
     Unlisted,
 }
@@ -68,6 +72,14 @@ impl Env<'_> {
         }
         if !named.schema.is_empty() {
             return Ok(self.in_schema(&named.schema, &named.name));
+        }
+        if let Some(names) = self.names {
+            let mut found = names.iter().filter(|id| id.table == named.name);
+            return match (found.next(), found.next()) {
+                (None, _) => Ok(self.in_schema("pg_catalog", &named.name)),
+                (Some(id), None) => Ok(self.in_schema(&id.schema, &id.table)),
+                (Some(_), Some(_)) => Err(Refusal::unsupported(format!("\"{}\" may be two tables", named.name))),
+            };
         }
         if self.unsure {
             return Err(Refusal::unsupported(
@@ -145,7 +157,7 @@ impl Env<'_> {
             return Place::System;
         }
         if matches!(relation.kind, b'v' | b'm') {
-            return Place::Opaque;
+            return Place::View;
         }
         let Some(_) = self.table(&relation.id) else {
             return match self.classification.unlisted_tables() {
@@ -184,7 +196,7 @@ pub(crate) fn unlisted_column(id: &TableId, name: &str) -> Refusal {
 
 pub(crate) fn opaque_view(id: &TableId) -> Refusal {
     Refusal::denied(format!("view {id} cannot be read: what its query gives is not known"))
-        .hint("Write the view's query in the statement.")
+        .hint("Make the view anew through the gateway, or write its query in the statement.")
 }
 
 pub(crate) fn no_relation(named: &Named) -> Refusal {

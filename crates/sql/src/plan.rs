@@ -45,6 +45,8 @@ pub fn plan(
         plain_prepared: Cow::Borrowed(session.plain_prepared),
         plain_cursors: Cow::Borrowed(session.plain_cursors),
         unsure: false,
+        names: None,
+        depth: 0,
     };
     let mut statements = Vec::with_capacity(tree.stmts.len());
     for raw in tree.stmts {

@@ -19,7 +19,7 @@ def sqlalchemy_says(dsn):
     inspector = sqlalchemy.inspect(engine)
     # Comparing types by their text: SQLAlchemy's types have no equality.
     clean = lambda entry: {k: str(v) for k, v in sorted(entry.items())}
-    for table in sorted(inspector.get_table_names()):
+    for table in sorted(inspector.get_table_names() + inspector.get_view_names()):
         print("table", table)
         for column in inspector.get_columns(table):
             print("  column", clean(column))
@@ -50,7 +50,7 @@ def django_says(dsn):
     django.setup()
     out = io.StringIO()
     with contextlib.redirect_stderr(sys.stderr):
-        call_command("inspectdb", stdout=out)
+        call_command("inspectdb", include_views=True, stdout=out)
     print(out.getvalue())
 
 

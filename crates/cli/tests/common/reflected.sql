@@ -29,6 +29,9 @@ CREATE TABLE visit (
 CREATE INDEX visit_number ON visit (national_number, visit_id DESC);
 CREATE UNIQUE INDEX citizen_nick ON citizen (nick) WHERE score > 1;
 
+CREATE VIEW known AS
+    SELECT c.national_number, c.nick AS called, v.note, c.town FROM citizen c JOIN visit v USING (national_number);
+
 INSERT INTO town VALUES ('Gent', 9000), ('Aalst', 9300);
 INSERT INTO citizen VALUES (1, 85073003328, 'Peeters', 'jan', 43, '1985-07-30', 12.5, true, NULL, NULL, NULL, 'Gent', 1);
 INSERT INTO citizen VALUES (2, 90010112345, 'Janssens', NULL, 40, '1990-01-01', 1, false, NULL, NULL, NULL, 'Gent', 2);

@@ -22,7 +22,14 @@ impl Binder<'_> {
     /// The relation that a statement changes, under its alias.
     fn target_table(&mut self, range: Option<&mut RangeVar>) -> Result<Item> {
         let range = range.ok_or_else(missing)?;
+        let at = range.location;
         let mut item = self.table(range)?;
+        if !item.system_columns {
+            let name = &item.name;
+            return Err(Refusal::unsupported(format!("view {name} is not changed beside protected columns"))
+                .hint("Change the table itself.")
+                .at(at));
+        }
         // The target list needs the real names, which a column alias cannot change here.
         apply_alias(&mut item, range.alias.as_ref());
         Ok(item)

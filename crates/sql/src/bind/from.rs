@@ -8,7 +8,7 @@ use super::scope::{Column, Cte, Held, Item, Scope};
 use super::{Binder, Output, Ty, unsupported};
 use crate::catalog::Relation;
 use crate::census::Named;
-use crate::env::{Place, no_relation, opaque_view, unlisted_table};
+use crate::env::{Place, no_relation, unlisted_table};
 use crate::refusal::{Refusal, Result};
 use crate::types::{string, strings};
 
@@ -125,7 +125,7 @@ impl Binder<'_> {
         let place = self.env.place(&relation);
         match place {
             Place::Unlisted => return Err(unlisted_table(&relation.id).at(range.location)),
-            Place::Opaque => return Err(opaque_view(&relation.id).at(range.location)),
+            Place::View => return self.view(&relation, range),
             Place::System | Place::Plain | Place::Bound => {}
         }
         if self.env.has_protected(&relation.id) {
@@ -133,6 +133,22 @@ impl Binder<'_> {
         }
         relation.id.schema.clone_into(&mut range.schemaname);
         Ok(self.item_of(&relation, place))
+    }
+
+    fn view(&mut self, relation: &Relation, range: &mut RangeVar) -> Result<Item> {
+        let viewed = super::viewed(self.env, relation).map_err(|refusal| refusal.at(range.location))?;
+        self.uses.extend(viewed.uses);
+        self.tables.extend(viewed.tables);
+        relation.id.schema.clone_into(&mut range.schemaname);
+        Ok(Item {
+            name: relation.id.table.clone(),
+            table: Some(relation.id.clone()),
+            columns: viewed.columns,
+            opaque: false,
+            system_columns: false,
+            by_name: true,
+            by_column: true,
+        })
     }
 
     fn item_of(&self, relation: &Relation, place: Place) -> Item {

@@ -12,6 +12,7 @@ mod search;
 mod select;
 mod value;
 mod values;
+mod view;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +30,8 @@ use crate::statement::{
 use crate::template::{Piece, Template};
 use crate::types::common;
 pub(crate) use search::{CHANGED, WORDS, candidates, tokens_expression};
+
+pub(crate) use view::{define, viewed};
 
 /// Slots are parameters of the tree from this number on; the protocol's own end at 65535.
 const FIRST_SLOT: i32 = 1_000_000;
@@ -77,8 +80,7 @@ pub(crate) struct Binder<'a> {
 
 /// Binds and rewrites a SELECT, INSERT, UPDATE or DELETE.
 pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
-    let mut binder =
-        Binder { env, slots: Vec::new(), searches: Vec::new(), uses: BTreeSet::new(), tables: BTreeSet::new() };
+    let mut binder = Binder::new(env);
     let outputs = binder.query(node, None)?;
     let mut columns = Vec::with_capacity(outputs.len());
     for output in outputs {
@@ -171,6 +173,12 @@ fn cut(text: &str, plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Template> {
     }
     pieces.push(Piece::Text(text.get(from..).ok_or_else(lost)?.to_owned()));
     Ok(Template { pieces })
+}
+
+impl<'a> Binder<'a> {
+    fn new(env: &'a Env<'a>) -> Self {
+        Self { env, slots: Vec::new(), searches: Vec::new(), uses: BTreeSet::new(), tables: BTreeSet::new() }
+    }
 }
 
 impl Binder<'_> {

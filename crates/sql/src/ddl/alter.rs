@@ -22,7 +22,7 @@ pub(super) fn table(env: &Env<'_>, node: &mut Node, census: &Census) -> Result<D
     };
     let place = env.place(&relation);
     match place {
-        Place::System | Place::Opaque => return Ok(Decision::pass(Command::Ddl)),
+        Place::System | Place::View => return Ok(Decision::pass(Command::Ddl)),
         Place::Unlisted => return Err(unlisted_table(&relation.id).at(range.location)),
         Place::Plain | Place::Bound => {}
     }

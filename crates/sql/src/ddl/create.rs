@@ -5,6 +5,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{ConstrType, Constraint, CreateStmt, Node};
 
 use super::{both, column, name_of, protected, rewritten, unmentioned};
+use crate::bind;
 use crate::census::Census;
 use crate::decide::Decision;
 use crate::env::{Env, Place, unlisted_table};
@@ -60,9 +61,13 @@ fn not_derived(env: &Env<'_>, create: &CreateStmt, id: &TableId, census: &Census
     }
     let mut bound = env.table(id).is_some().then(|| id.clone()).filter(|id| env.has_protected(id));
     for named in &census.relations {
-        if let Some(relation) = env.find(named)?
-            && env.place(&relation) == Place::Bound
-        {
+        let Some(relation) = env.find(named)? else { continue };
+        let protected = match env.place(&relation) {
+            Place::Bound => true,
+            Place::View => bind::viewed(env, &relation)?.is_bound(),
+            Place::System | Place::Plain | Place::Unlisted => false,
+        };
+        if protected {
             bound = Some(relation.id.clone());
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn define(env: &Env<'_>, index: &mut IndexStmt) -> Result<bool> {
     let id = &relation.id;
     match env.place(&relation) {
         Place::Unlisted => return Err(unlisted_table(id).at(range.location)),
-        Place::System | Place::Plain | Place::Opaque => return Ok(false),
+        Place::System | Place::Plain | Place::View => return Ok(false),
         Place::Bound => {}
     }
     unmentioned(env, id, index.where_clause.as_deref(), "an index's condition")?;

@@ -4,6 +4,7 @@ mod alter;
 mod column;
 mod create;
 mod index;
+mod view;
 
 use drieslot_schema::{Protected, TableId, Unlisted};
 use pg_query::NodeEnum;
@@ -37,17 +38,15 @@ pub(crate) fn decide(env: &Env<'_>, node: &mut Node, census: &Census, command: C
             Ok(if schema { Decision { effects: both(), ..decision } } else { decision })
         }
         Some(NodeEnum::AlterObjectSchemaStmt(alter)) => alter::move_to(env, alter).map(|()| Decision::pass(command)),
-        Some(NodeEnum::CreateTableAsStmt(create)) => {
-            unbound(env, census, "CREATE TABLE AS")?;
+        Some(NodeEnum::CreateTableAsStmt(create)) if create.objtype != ObjectType::ObjectMatview as i32 => {
+            unbound(env, census, "CREATE TABLE AS").map_err(|refusal| {
+                refusal.hint("Ask the officers for a classification of the new table, CREATE it, and INSERT … SELECT.")
+            })?;
             let range = create.into.as_ref().and_then(|into| into.rel.as_ref());
             new_relation(env, range)?;
             Ok(Decision { effects: both(), ..Decision::pass(command) })
         }
-        Some(NodeEnum::ViewStmt(view)) => {
-            unbound(env, census, "CREATE VIEW")?;
-            new_relation(env, view.view.as_ref())?;
-            Ok(Decision { effects: both(), ..Decision::pass(command) })
-        }
+        Some(NodeEnum::ViewStmt(_) | NodeEnum::CreateTableAsStmt(_)) => view::create(env, node, census),
         Some(NodeEnum::CreatePolicyStmt(_) | NodeEnum::AlterPolicyStmt(_) | NodeEnum::CreateStatsStmt(_)) => {
             unbound(env, census, "this statement")?;
             Ok(Decision::pass(command))

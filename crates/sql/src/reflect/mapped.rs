@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
-use drieslot_schema::{Protected, TableId};
+use std::collections::BTreeMap;
+
+use drieslot_schema::{LogicalType, TableId};
 
 use super::places::Places;
 use super::unclear;
+use crate::bind;
 use crate::ddl::check_name;
-use crate::env::Env;
+use crate::env::{BYTEA_OID, Env};
 use crate::refusal::Result;
 
 /// Views whose definition is put in their place, so that what they read is mapped in turn.
@@ -23,7 +26,7 @@ const MAPPED: [&str; 7] =
     ["pg_attribute", "pg_class", "pg_constraint", "pg_statistic", "pg_stats", "pg_stats_ext", "pg_stats_ext_exprs"];
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"];
 
-pub(super) fn is_mapped_name(name: &str) -> bool {
+pub(crate) fn is_mapped_name(name: &str) -> bool {
     INLINED.contains(&name) || MAPPED.contains(&name)
 }
 
@@ -55,13 +58,13 @@ pub(super) fn query(env: &Env<'_>, id: &TableId, places: &Places) -> Result<Opti
         "pg_stats" => format!(
             "SELECT s.* FROM pg_catalog.pg_stats s LEFT JOIN (VALUES {}) v(nsp, rel, att) \
              ON v.nsp = s.schemaname AND v.rel = s.tablename AND v.att = s.attname WHERE v.nsp IS NULL",
-            rows(env, |row, column| row.name(&column.id.column))
+            shown_rows(env, |row, column, _| row.name(column))
         ),
         "pg_stats_ext" | "pg_stats_ext_exprs" => format!(
             "SELECT s.* FROM pg_catalog.{} s WHERE NOT EXISTS (SELECT FROM (VALUES {}) v(nsp, rel) \
              WHERE v.nsp = s.schemaname AND v.rel = s.tablename)",
             id.table,
-            rows(env, |_, _| ())
+            shown_rows(env, |_, _, _| ())
         ),
         _ => return Ok(None),
     }))
@@ -124,9 +127,9 @@ fn system_columns(alias: &str, places: &Places) -> String {
 
 /// relid, att, typ, typmod and what follows from the type, of every protected column.
 fn types(env: &Env<'_>) -> String {
-    let values = rows(env, |row, column| {
-        row.name(&column.id.column);
-        row.put(format_args!("{}::pg_catalog.oid, {}::pg_catalog.int4", column.ty.oid(), column.ty.typmod()));
+    let values = shown_rows(env, |row, column, ty| {
+        row.name(column);
+        row.put(format_args!("{}::pg_catalog.oid, {}::pg_catalog.int4", ty.oid(), ty.typmod()));
     });
     format!(
         "SELECT c.oid AS relid, v.att, t.oid AS typ, v.typmod, t.typlen, t.typbyval, t.typalign, t.typstorage, \
@@ -139,7 +142,8 @@ fn types(env: &Env<'_>) -> String {
 
 /// relid and con of every check that lets nothing but cells in.
 fn checks(env: &Env<'_>) -> String {
-    let values = rows(env, |row, column| row.name(&check_name(&column.id.column)));
+    let columns = env.classification.protected().map(|column| (&column.id.table, check_name(&column.id.column)));
+    let values = rows(columns, |row, check| row.name(&check));
     format!(
         "SELECT c.oid AS relid, v.con FROM (VALUES {values}) v(nsp, rel, con) \
          JOIN pg_catalog.pg_namespace n ON n.nspname = v.nsp \
@@ -164,13 +168,31 @@ fn name_literal(name: &str) -> String {
     format!("'{}'::pg_catalog.name", name.replace('\'', "''"))
 }
 
-/// One row for each protected column: schema, table, and what `more` adds.
-fn rows(env: &Env<'_>, more: impl Fn(&mut Row, &Protected)) -> String {
-    let all = env.classification.protected().map(|column| {
-        let table = &column.id.table;
+/// Every column that shows protected values, with the type that an application sees: of tables by the classification, of
+/// views by their queries.
+fn shown(env: &Env<'_>) -> BTreeMap<(TableId, String), LogicalType> {
+    let listed = env.classification.protected();
+    let mut all: BTreeMap<_, _> =
+        listed.map(|column| ((column.id.table.clone(), column.id.column.clone()), column.ty)).collect();
+    for view in env.catalog.views() {
+        let cells = view.columns.iter().any(|column| column.type_oid == BYTEA_OID);
+        let Some(viewed) = cells.then(|| bind::viewed(env, view).ok()).flatten() else { continue };
+        all.extend(viewed.protected().map(|(name, flow)| ((view.id.clone(), name.to_owned()), flow.ty)));
+    }
+    all
+}
+
+fn shown_rows(env: &Env<'_>, more: impl Fn(&mut Row, &str, LogicalType)) -> String {
+    let all = shown(env);
+    rows(all.iter().map(|((table, column), ty)| (table, (column, *ty))), |row, (column, ty)| more(row, column, ty))
+}
+
+/// Rows of schema, table, and what `more` adds.
+fn rows<'r, T>(all: impl Iterator<Item = (&'r TableId, T)>, more: impl Fn(&mut Row, T)) -> String {
+    let all = all.map(|(table, value)| {
         let mut row = Row(name_literal(&table.schema));
         row.name(&table.table);
-        more(&mut row, column);
+        more(&mut row, value);
         format!("({})", row.0)
     });
     all.collect::<Vec<_>>().join(", ")

@@ -20,6 +20,8 @@ use crate::plan::is_query;
 use crate::refusal::{Refusal, Result};
 use places::{Places, RangeAt};
 
+pub(crate) use mapped::is_mapped_name;
+
 /// The statement's text with mapped relations in place of those that show the processor's types; `None` where it reads
 /// none of them.
 pub(crate) fn reword(env: &Env<'_>, text: &str, source: &Range<usize>, node: &Node) -> Result<Option<String>> {

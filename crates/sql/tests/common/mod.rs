@@ -114,6 +114,41 @@ pub fn catalog() -> Catalog {
     }
     rows.push(row(&["r", "204", "public", "people_id_seq", "S"]));
     rows.push(row(&["r", "100", "public", "people", "r", "10", "hobby", "25", "-1", "f"]));
+    let view = |oid: &str, name: &str, columns: &[(&str, &str)], query: &str, of: &[&str]| {
+        let numbered = (1..).zip(columns);
+        let mut rows: Vec<_> = numbered
+            .map(|(at, (column, ty))| row(&["r", oid, "public", name, "v", &format!("{at}"), column, ty, "-1", "f"]))
+            .collect();
+        rows.push(row(&["w", oid, "public", name, "v", query]));
+        rows.extend(of.iter().map(|table| row(&["d", oid, "public", name, "v", "public", table])));
+        rows
+    };
+    rows.extend(view(
+        "400",
+        "folk",
+        &[("who", "17"), ("town", "25")],
+        " SELECT people.ssn AS who,\n    people.city AS town\n   FROM people;",
+        &["people"],
+    ));
+    rows.extend(view(
+        "401",
+        "folk_of",
+        &[("who", "17"), ("notes", "17")],
+        " SELECT folk.who, v.notes FROM folk JOIN public.visits v ON v.person_ssn = folk.who;",
+        &["folk", "visits"],
+    ));
+    rows.extend(view("402", "cities", &[("name", "25")], " SELECT towns.name FROM towns;", &["towns"]));
+    rows.extend(view("403", "odd", &[("name", "25")], " SELECT upper(people.ssn) AS name FROM people;", &["people"]));
+    rows.extend(view("404", "lost", &[("name", "25")], " SELECT x.name FROM elsewhere x;", &[]));
+    rows.extend(view("405", "deep", &[("name", "25")], " SELECT deep.name FROM deep;", &["deep"]));
+    rows.extend(view(
+        "406",
+        "literal",
+        &[("id", "23")],
+        " SELECT people.id FROM people WHERE people.ssn = 'x';",
+        &["people"],
+    ));
+    rows.extend(view("407", "lying", &[("who", "25")], " SELECT people.ssn AS who FROM people;", &["people"]));
     rows.push(row(&["f", "300", "public", "peek", "f"]));
     rows.push(row(&["o", "301", "public", "<=>", "b"]));
     rows.push(row(&["t", "302", "public", "mood", "e"]));
