@@ -102,7 +102,7 @@ fn standing(env: &Env<'_>, relation: &Relation, column: &CatalogColumn, ty: Ty) 
         Held::Protected(flow) if column.type_oid != BYTEA_OID => {
             Held::Barred(Box::new(opaque_view(&relation.id).column(&flow.column.id)))
         }
-        found => found,
+        found @ (Held::Plain | Held::Protected(_) | Held::Barred(_)) => found,
     }
 }
 
