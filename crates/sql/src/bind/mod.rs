@@ -95,6 +95,16 @@ pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
     finish(binder, node, columns)
 }
 
+/// Binds and rewrites the query of an EXPLAIN.
+pub(crate) fn explained(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
+    let mut binder = Binder { env, slots: Vec::new(), uses: BTreeSet::new(), tables: BTreeSet::new() };
+    let Some(NodeEnum::ExplainStmt(explain)) = &mut node.node else { return Err(unsupported(node, 0)) };
+    let query = explain.query.as_deref_mut().ok_or_else(|| Refusal::internal("EXPLAIN of nothing"))?;
+    let outputs = binder.query(query, None)?;
+    binder.read(&outputs);
+    finish(binder, node, vec![ResultColumn::Plain])
+}
+
 fn finish(binder: Binder<'_>, node: &Node, columns: Vec<ResultColumn>) -> Result<Rewritten> {
     let Binder { slots, searches, uses, tables, .. } = binder;
     let seen = Census::of(node)?.parameters;
