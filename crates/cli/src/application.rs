@@ -20,11 +20,10 @@ use tokio_rustls::client::TlsStream as RustlsStream;
 use crate::failure::failure;
 use crate::files;
 
-const HOST: &str = "127.0.0.1";
-
 /// How an application of the trial reaches the gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Application {
+    pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) role: String,
     pub(crate) password_file: PathBuf,
@@ -38,9 +37,10 @@ impl Application {
         let mut config = tokio_postgres::Config::new();
         config.user(&self.role).dbname(database).password(password.trim()).application_name("drieslot up");
         config.ssl_mode(tokio_postgres::config::SslMode::Require);
-        let stream = TcpStream::connect((HOST, self.port)).await.context("the gateway does not answer")?;
+        let stream =
+            TcpStream::connect((self.host.as_str(), self.port)).await.context("the gateway does not answer")?;
         stream.set_nodelay(true).context("a socket option")?;
-        let connected = config.connect_raw(stream, connector(&self.root)?).await;
+        let connected = config.connect_raw(stream, connector(&self.root, &self.host)?).await;
         let (client, connection) = connected.map_err(|error| refused(&error)).context("no session at the gateway")?;
         tokio::spawn(connection);
         Ok(client)
@@ -48,8 +48,8 @@ impl Application {
 
     /// What to give to `psql`.
     pub(crate) fn connection_string(&self, database: &str) -> String {
-        let (port, role, root) = (self.port, &self.role, self.root.display());
-        format!("host={HOST} port={port} user={role} dbname={database} sslmode=verify-full sslrootcert={root}")
+        let (host, port, role, root) = (&self.host, self.port, &self.role, self.root.display());
+        format!("host={host} port={port} user={role} dbname={database} sslmode=verify-full sslrootcert={root}")
     }
 }
 
@@ -67,7 +67,8 @@ pub(crate) fn refused(error: &tokio_postgres::Error) -> anyhow::Error {
     }
 }
 
-fn connector(root: &Path) -> Result<Connector> {
+fn connector(root: &Path, host: &str) -> Result<Connector> {
+    let host = ServerName::try_from(host.to_owned()).with_context(|| format!("{host} is no host name"))?;
     let mut roots = RootCertStore::empty();
     let certificate =
         CertificateDer::from_pem_file(root).with_context(|| format!("{} is no certificate", root.display()))?;
@@ -78,10 +79,10 @@ fn connector(root: &Path) -> Result<Connector> {
         .context("TLS versions")?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(Connector(TlsConnector::from(Arc::new(config))))
+    Ok(Connector(TlsConnector::from(Arc::new(config)), host))
 }
 
-struct Connector(TlsConnector);
+struct Connector(TlsConnector, ServerName<'static>);
 
 impl TlsConnect<TcpStream> for Connector {
     type Stream = Stream;
@@ -89,10 +90,7 @@ impl TlsConnect<TcpStream> for Connector {
     type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
 
     fn connect(self, stream: TcpStream) -> Self::Future {
-        Box::pin(async move {
-            let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
-            self.0.connect(name, stream).await.map(Stream)
-        })
+        Box::pin(async move { self.0.connect(self.1, stream).await.map(Stream) })
     }
 }
 

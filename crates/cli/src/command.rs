@@ -41,9 +41,33 @@ pub(crate) enum Command {
     /// Journals of any part
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// What happens to each protected column in an SQL statement, or why it is refused; nothing is run
+    Explain(ExplainArgs),
     /// Configuration files
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+/// How to reach a running gateway as an application does; left out, those of a trial.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// A query: SELECT, INSERT, UPDATE, DELETE
+    pub(crate) sql: String,
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    #[arg(long, default_value_t = 6432)]
+    pub(crate) port: u16,
+    /// The database role
+    #[arg(long, default_value = "app")]
+    pub(crate) role: String,
+    #[arg(long, default_value = "newcomers")]
+    pub(crate) database: String,
+    /// File with the role's password
+    #[arg(long, value_name = "FILE", default_value = "drieslot-trial/application/password")]
+    pub(crate) password_file: PathBuf,
+    /// The certificate that signed the gateway's
+    #[arg(long, value_name = "FILE", default_value = "drieslot-trial/gateway/root.crt")]
+    pub(crate) root: PathBuf,
 }
 
 #[derive(Debug, Args)]

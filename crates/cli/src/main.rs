@@ -5,6 +5,7 @@ mod certificate;
 mod child;
 mod command;
 mod dump;
+mod explain;
 mod failure;
 mod files;
 mod journal;
@@ -64,6 +65,7 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args.folder, &args.key),
         Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args.folder, args.lines),
+        Command::Explain(args) => explain::explain(&args).await,
         Command::Config(ConfigCommand::Check(args)) => roles::check_config(args.part, &args.file),
     }
 }

@@ -9,7 +9,7 @@ use crate::env::{Env, Place, is_system_schema, no_relation, unlisted_table};
 use crate::plan::is_query;
 use crate::refusal::{Refusal, Result};
 use crate::statement::{Command, Effects, Kind, PassProof};
-use crate::{bind, copy, ddl, settings};
+use crate::{bind, copy, ddl, explain, settings};
 
 /// What is done with one statement.
 pub(crate) struct Decision {
@@ -40,6 +40,9 @@ impl Decision {
 
 /// Decides, and rewrites the tree where it must be.
 pub(crate) fn decide(env: &Env<'_>, node: &mut Node) -> Result<Decision> {
+    if let Some(decision) = explain::report(env, node)? {
+        return Ok(decision);
+    }
     let protects = env.protects();
     let census = Census::of(node)?;
     if let Some(decision) = session_statement(env, node, &census, protects)? {
@@ -55,6 +58,9 @@ pub(crate) fn decide(env: &Env<'_>, node: &mut Node) -> Result<Decision> {
     }
     if let Some(NodeEnum::CopyStmt(copy)) = &mut node.node {
         return copy_statement(env, copy, &census);
+    }
+    if let Some(decision) = explain::bound(env, node, &census)? {
+        return Ok(decision);
     }
     utility(env, node, &census, command)
 }
@@ -287,7 +293,7 @@ fn query(env: &Env<'_>, node: &mut Node, census: &Census, command: Command) -> R
 }
 
 /// PostgreSQL's own tables are not changed by hand where columns are protected.
-fn check_target(env: &Env<'_>, census: &Census, node: &Node) -> Result<()> {
+pub(crate) fn check_target(env: &Env<'_>, census: &Census, node: &Node) -> Result<()> {
     let target = match &node.node {
         Some(NodeEnum::InsertStmt(insert)) => insert.relation.as_ref(),
         Some(NodeEnum::UpdateStmt(update)) => update.relation.as_ref(),

@@ -12,6 +12,7 @@ mod copy;
 mod ddl;
 mod decide;
 mod env;
+mod explain;
 mod overlay;
 mod parse;
 mod plan;

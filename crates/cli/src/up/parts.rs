@@ -242,6 +242,7 @@ fn quoted(path: &Path) -> String {
 /// How the trial's application reaches the gateway.
 pub(crate) fn application(folder: &Folder, trial: &Trial) -> Application {
     Application {
+        host: "127.0.0.1".to_owned(),
         port: trial.port,
         role: PRINCIPAL.into(),
         password_file: folder.at("application").join("password"),

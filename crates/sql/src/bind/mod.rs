@@ -102,6 +102,16 @@ pub(crate) fn bind_named(env: &Env<'_>, node: &mut Node) -> Result<(Rewritten, V
     finish(binder, node, columns).map(|rewritten| (rewritten, names))
 }
 
+/// Binds and rewrites the query of an EXPLAIN.
+pub(crate) fn explained(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
+    let mut binder = Binder::new(env);
+    let Some(NodeEnum::ExplainStmt(explain)) = &mut node.node else { return Err(unsupported(node, 0)) };
+    let query = explain.query.as_deref_mut().ok_or_else(|| Refusal::internal("EXPLAIN of nothing"))?;
+    let outputs = binder.query(query, None)?;
+    binder.read(&outputs);
+    finish(binder, node, vec![ResultColumn::Plain])
+}
+
 fn finish(binder: Binder<'_>, node: &Node, columns: Vec<ResultColumn>) -> Result<Rewritten> {
     let Binder { slots, searches, uses, tables, .. } = binder;
     let seen = Census::of(node)?.parameters;
@@ -184,8 +194,7 @@ fn cut(text: &str, plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Template> {
 
 impl<'a> Binder<'a> {
     fn new(env: &'a Env<'a>) -> Self {
-        let (slots, searches, uses, tables) = (Vec::new(), Vec::new(), BTreeSet::new(), BTreeSet::new());
-        Self { env, slots, searches, uses, tables }
+        Self { env, slots: Vec::new(), searches: Vec::new(), uses: BTreeSet::new(), tables: BTreeSet::new() }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use drieslot_schema::{ColumnId, TableId, Unlisted};
+use drieslot_schema::{ColumnId, Protected, TableId, Unlisted};
 use pg_query::protobuf::Node;
 
 use super::scope::{Column, Held};
@@ -15,7 +15,7 @@ use crate::env::{BYTEA_OID, Env, is_system_schema, opaque_view, unlisted_table};
 use crate::parse;
 use crate::reflect;
 use crate::refusal::{Refusal, Result};
-use crate::statement::{Slot, Use};
+use crate::statement::{Search, Slot, Use};
 
 /// Views on views end here, whatever the catalogue says.
 const MAX_DEPTH: u8 = 32;
@@ -135,16 +135,21 @@ fn agrees(env: &Env<'_>, id: &TableId, name: &str, found: &Held) -> Result<()> {
         .column(&wanted.id))
 }
 
+/// The column that a slot is for.
+fn column_of<'s>(slot: &'s Slot, searches: &'s [Search]) -> Result<&'s Protected> {
+    match slot {
+        Slot::Cell(cell) => Some(&cell.value.column),
+        Slot::Search { search, .. } => searches.get(*search).map(|search| &search.column),
+    }
+    .ok_or_else(|| Refusal::internal("a search that is not there"))
+}
+
 /// Binds the query of a new view and makes its names full.
 pub(crate) fn define(env: &Env<'_>, id: &TableId, names: &[&str], query: &mut Node) -> Result<BTreeSet<TableId>> {
     let mut binder = Binder::new(env);
     let outputs = binder.query(query, None)?;
     if let Some(slot) = binder.slots.first() {
-        let column = match slot {
-            Slot::Cell(slot) => Some(&slot.value.column.id),
-            Slot::Search { search, .. } => binder.searches.get(*search).map(|search| &search.column.id),
-        };
-        let column = column.ok_or_else(|| Refusal::internal("a search that is lost"))?;
+        let column = &column_of(slot, &binder.searches)?.id;
         return Err(Refusal::unsupported(format!(
             "a value that meets the protected column {column} cannot stand in a view"
         ))

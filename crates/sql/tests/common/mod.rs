@@ -236,8 +236,10 @@ fn without_values(text: &str) -> String {
     let mut parts = text.split("(VALUES (");
     let mut shown = parts.next().unwrap().to_owned();
     for part in parts {
-        shown.push_str("(VALUES …) v(");
-        shown.push_str(part.split_once(") v(").unwrap().1);
+        match part.split_once(") v(") {
+            Some((_, rest)) => shown.push_str(&format!("(VALUES …) v({rest}")),
+            None => shown.push_str(&format!("(VALUES ({part}")),
+        }
     }
     shown
 }
