@@ -126,8 +126,43 @@ const fn pgx(name: &'static str, environment: &'static [(&'static str, &'static 
     }
 }
 
+/// A Java program of `java/`.
+const fn java(
+    name: &'static str,
+    program: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+    pending: &'static [&'static str],
+) -> Driver {
+    Driver {
+        name,
+        folder: "java",
+        prepare: &["mvn", "--quiet", "--batch-mode", "package"],
+        command: program,
+        environment,
+        pending,
+    }
+}
+
+const JDBC: &[&str] = &["java", "-cp", "target/classes:target/lib/*", "Jdbc"];
+const HIBERNATE: &[&str] = &["java", "-cp", "target/classes:target/lib/*", "Hibernate"];
+
 /// Those that take long to fetch and build.
-const SLOW: [Driver; 5] = [
+const SLOW: [Driver; 10] = [
+    java("pgjdbc, simple", JDBC, &[("DRIVER_MODE", "preferQueryMode=simple")], &["find ANY", "cursor"]),
+    java("pgjdbc, extended", JDBC, &[("DRIVER_MODE", "prepareThreshold=5")], &["find ANY", "cursor"]),
+    java(
+        "pgjdbc, prepared at once, batches rewritten",
+        JDBC,
+        &[("DRIVER_MODE", "prepareThreshold=1&reWriteBatchedInserts=true")],
+        &["find ANY", "cursor"],
+    ),
+    java(
+        "pgjdbc, everything cached",
+        JDBC,
+        &[("DRIVER_MODE", "preferQueryMode=extendedCacheEverything")],
+        &["find ANY", "cursor"],
+    ),
+    java("Hibernate 6", HIBERNATE, &[], &[]),
     pgx("pgx, cache_statement", &[("DRIVER_MODE", "cache_statement")]),
     pgx("pgx, cache_describe", &[("DRIVER_MODE", "cache_describe")]),
     pgx("pgx, describe_exec", &[("DRIVER_MODE", "describe_exec")]),
@@ -287,8 +322,11 @@ fn run_all(drivers: &[Driver]) {
     make_plain(&trial);
     let (plain, gateway) = (side(&trial, "plain"), side(&trial, "gateway"));
     let mut wrong = Vec::new();
+    let mut prepared = BTreeSet::new();
     for driver in drivers.iter().filter(|driver| driver.is_installed()) {
-        driver.prepare();
+        if prepared.insert(driver.folder) {
+            driver.prepare();
+        }
         reset(&trial);
         let (wanted, found) = (driver.tell(&plain), driver.tell(&gateway));
         let differences = driver.differences(&wanted, &found);

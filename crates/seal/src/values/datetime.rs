@@ -87,7 +87,7 @@ struct Time<'text> {
     fraction: &'text str,
 }
 
-/// `date [T| ]time[ ][zone] [AD|BC]`. `None` for any other form.
+/// `date [T| ]time[ ][zone] [AD|BC]`, or `date offset [AD|BC]`. `None` for any other form.
 fn fields(text: &str) -> Option<Fields<'_>> {
     let mut tokens: Vec<&str> = text.split(is_space).filter(|token| !token.is_empty()).collect();
     let era = tokens.last().map(|token| token.to_ascii_lowercase());
@@ -102,6 +102,8 @@ fn fields(text: &str) -> Option<Fields<'_>> {
     };
     let (time, zone) = match (after, rest) {
         (time, []) => (time, None),
+        // A day in a zone, as JDBC writes one.
+        (None, [zone]) if zone.starts_with(['+', '-']) => (None, Some(*zone)),
         (None, [time]) => (Some(*time), None),
         (None, [time, zone]) => (Some(*time), Some(*zone)),
         (Some(time), [zone]) => (Some(time), Some(*zone)),
