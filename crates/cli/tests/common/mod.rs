@@ -73,6 +73,13 @@ pub(crate) struct Trial {
 impl Trial {
     /// Makes a trial of `dump`, classified by `classification`, and waits until it is ready.
     pub(crate) fn start(dump: &str, classification: &str) -> Self {
+        let trial = Self::start_quiet(dump, classification);
+        trial.make_talkative();
+        trial
+    }
+
+    /// The same, with a server that logs as usual: for tests of many statements.
+    pub(crate) fn start_quiet(dump: &str, classification: &str) -> Self {
         processes::adopt_orphans();
         let ports = Ports::reserve();
         let folder = tempfile::Builder::new().prefix("ds-").tempdir().unwrap();
@@ -89,13 +96,17 @@ impl Trial {
         assert!(copied.success(), "the program could not be copied");
         let port = trial.port.to_string();
         trial.run_up(&["--port", &port, "--load", "trial.sql", "--classification", "classification.toml"]);
-        trial.make_talkative();
         trial
     }
 
     /// A trial of the usual tables and rows.
     pub(crate) fn usual() -> Self {
         Self::start(data::DUMP, data::CLASSIFICATION)
+    }
+
+    /// The usual tables and rows, and a quiet server.
+    pub(crate) fn usual_and_quiet() -> Self {
+        Self::start_quiet(data::DUMP, data::CLASSIFICATION)
     }
 
     /// Writes a file beside the data folder that the trial's user may read.

@@ -140,7 +140,10 @@ impl Binder<'_> {
                 "values of type {} cannot be moved to column {} of type {} without looking at them",
                 from.ty, to.column.id, to.column.ty
             );
-            return Err(Refusal::unsupported(message).column(&to.column.id).at(at));
+            return Err(Refusal::unsupported(message)
+                .hint("Read the values and write them again.")
+                .column(&to.column.id)
+                .at(at));
         }
         self.mark(from, Use::Read);
         self.mark(to, Use::Write);

@@ -2,18 +2,26 @@
 
 use drieslot_schema::LogicalType;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExpr, AExprKind, BoolExpr, BoolExprType, CaseExpr, ColumnRef, Node, SubLink, SubLinkType};
+use pg_query::protobuf::{
+    AExpr, AExprKind, BoolExpr, BoolExprType, CaseExpr, ColumnRef, Node, SubLink, SubLinkType, a_const::Val,
+};
 
 use super::scope::Scope;
 use super::select::location;
-use super::value::{Meeting, is_value};
+use super::value::{Meeting, is_cast_to, is_untyped, is_value};
 use super::{Binder, Flow, Need, Ty, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
-use crate::types::{is_builtin, loosened, string, strings};
+use crate::types::{is_builtin, is_text, loosened, string, strings};
 
 /// A flow beside a literal keeps no type modifier.
 pub(super) fn beside(flow: Flow) -> Flow {
     Flow { ty: loosened(flow.ty), ..flow }
+}
+
+/// A flow that operators have seen: PostgreSQL has none of varchar, and takes it for a text.
+fn as_operand(flow: Flow) -> Flow {
+    let ty = if is_text(flow.ty) { LogicalType::Text } else { flow.ty };
+    Flow { ty, ..flow }
 }
 
 /// An operand and what it gives.
@@ -26,6 +34,7 @@ fn missing() -> Refusal {
 impl Binder<'_> {
     #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is not listed is refused")]
     pub(super) fn expr(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<Ty> {
+        respell_truth(node);
         if is_value(node) {
             return self.value_type(node);
         }
@@ -262,11 +271,11 @@ impl Binder<'_> {
         match (left_type, right_type) {
             (Ty::Protected(a), Ty::Protected(b)) => {
                 self.comparable(Need::Equality, &a, &b, at)?;
-                Ok(Ty::Protected(a))
+                Ok(Ty::Protected(as_operand(a)))
             }
             (Ty::Protected(flow), Ty::Value) => {
                 self.compare_value(Need::Equality, &flow, right, at)?;
-                Ok(Ty::Protected(flow))
+                Ok(Ty::Protected(as_operand(flow)))
             }
             (Ty::Protected(flow), Ty::Plain) | (Ty::Plain | Ty::Value, Ty::Protected(flow)) => {
                 Err(not_allowed(&flow, "NULLIF with another kind of value", at))
@@ -281,9 +290,10 @@ impl Binder<'_> {
         let left = expr.lexpr.as_deref_mut().ok_or_else(missing)?;
         let right = expr.rexpr.as_deref_mut().ok_or_else(missing)?;
         let left_type = self.expr(left, scope)?;
-        let items = match &mut right.node {
-            Some(NodeEnum::List(list)) => &mut list.items,
-            Some(NodeEnum::AArrayExpr(array)) => &mut array.elements,
+        let between = AExprKind::AexprBetween as i32 <= expr.kind;
+        let (items, array) = match &mut right.node {
+            Some(NodeEnum::List(list)) => (&mut list.items, false),
+            Some(NodeEnum::AArrayExpr(array)) => (&mut array.elements, true),
             Some(_) | None => {
                 self.plain(&left_type, "comparison with an array that is not written out", at)?;
                 let ty = self.expr(right, scope)?;
@@ -298,10 +308,24 @@ impl Binder<'_> {
             }
             return Ok(Ty::Plain);
         };
+        let untyped = items.iter().all(is_untyped);
+        if array && untyped && !is_text(flow.ty) && !items.is_empty() {
+            return Err(untyped_array(&flow, at));
+        }
+        // One value alone, and an array of strings, are compared as texts; several take the column's type.
+        let values = types.iter().filter(|ty| matches!(ty, Ty::Value)).count();
+        let alone = between || if array { untyped } else { values < 2 };
+        let meeting = if alone { Meeting::Compare } else { Meeting::Listed };
         for (item, ty) in items.iter_mut().zip(types) {
             match ty {
                 Ty::Protected(other) => self.comparable(need, &flow, &other, at)?,
-                Ty::Value => self.compare_value(need, &flow, item, at)?,
+                Ty::Value => {
+                    self.needs(need, &flow, at)?;
+                    self.cell(item, &flow.column, meeting)?;
+                    if array {
+                        super::values::type_null(item);
+                    }
+                }
                 Ty::Plain => {
                     return Err(not_allowed(
                         &flow,
@@ -393,9 +417,14 @@ impl Binder<'_> {
             }
             results.push(when.result.as_deref_mut().ok_or_else(missing)?);
         }
-        if let Some(result) = case.defresult.as_deref_mut() {
-            results.push(result);
-        }
+        let Some(result) = case.defresult.as_deref_mut() else {
+            // Without ELSE it gives NULL too, which has no type modifier.
+            return Ok(match self.unified(&mut results, scope)? {
+                Ty::Protected(flow) => Ty::Protected(beside(flow)),
+                other @ (Ty::Plain | Ty::Value) => other,
+            });
+        };
+        results.push(result);
         self.unified(&mut results, scope)
     }
 
@@ -414,20 +443,21 @@ impl Binder<'_> {
                 });
             }
         }
-        let Some(mut flow) = merged else { return Ok(Ty::Plain) };
+        let Some(flow) = merged else { return Ok(Ty::Plain) };
+        let mut same = true;
         for (node, ty) in nodes.iter_mut().zip(types) {
             match ty {
                 Ty::Protected(_) => {}
                 Ty::Value => {
+                    same &= is_cast_to(node, flow.ty);
                     self.cell(node, &flow.column, Meeting::Beside)?;
-                    flow = beside(flow);
                 }
                 Ty::Plain => {
                     return Err(not_allowed(&flow, "CASE or COALESCE with a plain expression", location(node)));
                 }
             }
         }
-        Ok(Ty::Protected(flow))
+        Ok(Ty::Protected(if same { flow } else { beside(flow) }))
     }
 }
 
@@ -443,6 +473,33 @@ fn flatten(expr: &mut BoolExpr) {
         let inner = std::mem::take(&mut first.args);
         expr.args.splice(..1, inner);
     }
+}
+
+/// `'t'::boolean` would be written back as `true`, which is another expression with another name.
+fn respell_truth(node: &mut Node) {
+    let Some(NodeEnum::TypeCast(cast)) = &mut node.node else { return };
+    let to_bool = cast.type_name.as_ref().is_some_and(|ty| ty.array_bounds.is_empty() && is_builtin(&ty.names, "bool"));
+    if let (true, Some(Node { node: Some(NodeEnum::AConst(constant)) })) = (to_bool, cast.arg.as_deref_mut())
+        && let Some(Val::Sval(text)) = &mut constant.val
+    {
+        match text.sval.as_str() {
+            "t" => "true".clone_into(&mut text.sval),
+            "f" => "false".clone_into(&mut text.sval),
+            _ => {}
+        }
+    }
+}
+
+fn untyped_array(flow: &Flow, at: i32) -> Refusal {
+    let ty = flow.column.ty;
+    Refusal::unsupported(format!(
+        "an array of values without a type cannot be compared with the protected column {}",
+        flow.column.id
+    ))
+    .detail("PostgreSQL takes it for an array of texts.")
+    .hint(format!("Write IN (…), or cast each value: CAST(… AS {ty})."))
+    .column(&flow.column.id)
+    .at(at)
 }
 
 pub(super) fn column_ref(column: &ColumnRef, scope: &Scope<'_>) -> Result<Ty> {

@@ -2,7 +2,7 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AConst, AIndices, AIndirection, BoolExpr, BoolExprType, FuncCall, Integer, LimitOption, Node, NullTest,
+    AConst, AIndices, AIndirection, BoolExpr, BoolExprType, ColumnRef, FuncCall, Integer, LimitOption, Node, NullTest,
     NullTestType, ResTarget, SelectStmt, SetOperation, SortBy, SortByDir, SortByNulls, String as PgString, SubLink,
     SubLinkType, a_const::Val,
 };
@@ -76,8 +76,14 @@ fn both(first: Node, second: Node) -> Node {
     node(NodeEnum::BoolExpr(Box::new(expr)))
 }
 
-/// Whether a query gives nothing but one `min` or `max` over all its rows; says whether it is `max`.
-pub(super) fn is_alone(select: &SelectStmt) -> Option<bool> {
+/// One `min` or `max` of a column.
+pub(super) struct Extreme {
+    pub(super) greatest: bool,
+    pub(super) column: ColumnRef,
+}
+
+/// Whether a query gives nothing but one `min` or `max` of a column over all its rows.
+pub(super) fn is_alone(select: &SelectStmt) -> Option<Extreme> {
     let bare = SelectStmt {
         target_list: Vec::new(),
         from_clause: Vec::new(),
@@ -96,10 +102,14 @@ pub(super) fn is_alone(select: &SelectStmt) -> Option<bool> {
         return None;
     };
     let usual = call.args.len() == 1 && call.agg_filter.is_none() && call.over.is_none();
-    match usual {
-        true if is_builtin(&call.funcname, "max") => Some(true),
-        true if is_builtin(&call.funcname, "min") => Some(false),
-        _ => None,
+    let greatest = match usual {
+        true if is_builtin(&call.funcname, "max") => true,
+        true if is_builtin(&call.funcname, "min") => false,
+        _ => return None,
+    };
+    match &call.args.first()?.node {
+        Some(NodeEnum::ColumnRef(column)) => Some(Extreme { greatest, column: column.clone() }),
+        Some(_) | None => None,
     }
 }
 

@@ -5,7 +5,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, JoinExpr, JoinType, Node, RangeFunction, RangeSubselect, RangeVar, WithClause};
 
 use super::scope::{Column, Cte, Held, Item, Scope};
-use super::{Binder, Output, Ty, unsupported};
+use super::{Binder, Flow, Output, Ty, unsupported};
 use crate::catalog::Relation;
 use crate::census::Named;
 use crate::env::{Place, no_relation, unlisted_table};
@@ -283,11 +283,9 @@ impl Binder<'_> {
                 let merged = self.merged(&a, &b, 0)?;
                 let right = jointype == JoinType::JoinRight as i32;
                 let full = jointype == JoinType::JoinFull as i32;
-                Ok(Held::Protected(match (right, full) {
-                    (_, true) => merged,
-                    (true, false) => b,
-                    (false, false) => a,
-                }))
+                let side = if right { b } else { a };
+                // One side's values, of the type that both sides have in common.
+                Ok(Held::Protected(if full { merged } else { Flow { ty: merged.ty, ..side } }))
             }
             (Ty::Protected(flow), _) | (_, Ty::Protected(flow)) => {
                 Err(super::not_allowed(&flow, "a join with a plain column", 0))

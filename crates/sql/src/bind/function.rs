@@ -93,7 +93,8 @@ impl Binder<'_> {
         if role == Role::Extreme && !self.env.catalog.has_extremes_of_bytes() {
             extreme::aggregate(node, &flow)?;
         }
-        Ok(Ty::Protected(flow))
+        // A function's result has no type modifier.
+        Ok(Ty::Protected(super::expr::beside(flow)))
     }
 
     /// The third argument of `lag` and `lead`: what they give where there is no such row.

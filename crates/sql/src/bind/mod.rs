@@ -262,6 +262,7 @@ impl Binder<'_> {
             let message = format!("values of {} and {} cannot stand in one column", a.column.id, b.column.id);
             return Err(Refusal::unsupported(message)
                 .detail("They are sealed under different keys or for different columns.")
+                .hint("Fetch them as two columns, or classify both as `exact` in one domain, with one type.")
                 .column(&a.column.id)
                 .at(location));
         };

@@ -1,10 +1,12 @@
 //! Which names a place in a statement can see, as PostgreSQL's parser resolves them.
 
 use drieslot_schema::TableId;
+use pg_query::protobuf::ColumnRef;
 
 use super::{Flow, Output, Ty};
 use crate::env::Standing;
 use crate::refusal::{Refusal, Result};
+use crate::types::strings;
 
 /// One column that a FROM item shows.
 #[derive(Clone, Debug)]
@@ -172,6 +174,20 @@ impl Scope<'_> {
             return Some(true);
         }
         if visible.any(|item| item.opaque) { None } else { Some(false) }
+    }
+
+    /// Whether a column is surely one of this level: an aggregate of an outer column would belong to the outer query.
+    pub(super) fn is_of_here(&self, column: &ColumnRef) -> bool {
+        let has = |schema, table: &str, name: &str| {
+            let mut items = self.items.iter().filter(|item| item.answers_to(schema, table));
+            items.any(|item| item.columns.iter().any(|column| column.name == name))
+        };
+        match strings(&column.fields).as_slice() {
+            [name] => self.has_here(name) == Some(true),
+            [table, name] => has(None, table, name),
+            [schema, table, name] => has(Some(schema), table, name),
+            _ => false,
+        }
     }
 
     fn item(&self, schema: Option<&str>, name: &str, location: i32) -> Result<Option<&Item>> {

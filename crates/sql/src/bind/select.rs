@@ -4,7 +4,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ResTarget, SelectStmt, SetOperation, a_const::Val};
 
 use super::scope::Scope;
-use super::value::Meeting;
+use super::value::{Meeting, is_cast_to};
 use super::{Binder, Flow, Output, Ty, extreme, names, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
@@ -64,8 +64,10 @@ impl Binder<'_> {
         }
         let extreme = extreme::is_alone(select);
         let outputs = self.targets(&mut select.target_list, &scope)?;
-        if let (Some(greatest), [Output { ty: Ty::Protected(_), .. }]) = (extreme, outputs.as_slice()) {
-            extreme::from_index(select, greatest)?;
+        if let (Some(extreme), [Output { ty: Ty::Protected(_), .. }]) = (extreme, outputs.as_slice())
+            && scope.is_of_here(&extreme.column)
+        {
+            extreme::from_index(select, extreme.greatest)?;
         }
         for node in &mut select.group_clause {
             self.group(node, &outputs, &scope)?;
@@ -140,12 +142,14 @@ impl Binder<'_> {
             let ty = match (left.ty, right.ty) {
                 (Ty::Protected(a), Ty::Protected(b)) => Ty::Protected(self.merged(&a, &b, 0)?),
                 (Ty::Protected(flow), Ty::Value) => {
-                    convert(self, select.rarg.as_deref_mut().ok_or_else(missing)?, at, &flow, Meeting::Beside)?;
-                    Ty::Protected(super::expr::beside(flow))
+                    let side = select.rarg.as_deref_mut().ok_or_else(missing)?;
+                    let same = convert(self, side, at, &flow, Meeting::Beside)?;
+                    Ty::Protected(if same { flow } else { super::expr::beside(flow) })
                 }
                 (Ty::Value, Ty::Protected(flow)) => {
-                    convert(self, select.larg.as_deref_mut().ok_or_else(missing)?, at, &flow, Meeting::Beside)?;
-                    Ty::Protected(super::expr::beside(flow))
+                    let side = select.larg.as_deref_mut().ok_or_else(missing)?;
+                    let same = convert(self, side, at, &flow, Meeting::Beside)?;
+                    Ty::Protected(if same { flow } else { super::expr::beside(flow) })
                 }
                 (Ty::Protected(flow), Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => {
                     return Err(not_allowed(&flow, "a set operation with a plain column", 0));
@@ -168,7 +172,7 @@ impl Binder<'_> {
     /// The values of a query's result column become cells, where they are literals.
     pub(super) fn convert_output(&mut self, node: &mut Node, at: usize, flow: &Flow, meeting: Meeting) -> Result<()> {
         match &mut node.node {
-            Some(NodeEnum::SelectStmt(select)) => convert(self, select, at, flow, meeting),
+            Some(NodeEnum::SelectStmt(select)) => convert(self, select, at, flow, meeting).map(|_| ()),
             _ => Err(unsupported(node, 0)),
         }
     }
@@ -300,9 +304,11 @@ impl Binder<'_> {
     }
 }
 
-fn convert(binder: &mut Binder<'_>, select: &mut SelectStmt, at: usize, flow: &Flow, meeting: Meeting) -> Result<()> {
+/// Turns the literals of a result column into cells; whether all were cast to exactly the column's type.
+fn convert(binder: &mut Binder<'_>, select: &mut SelectStmt, at: usize, flow: &Flow, meeting: Meeting) -> Result<bool> {
+    let mut same = true;
     for side in [select.larg.as_deref_mut(), select.rarg.as_deref_mut()].into_iter().flatten() {
-        convert(binder, side, at, flow, meeting)?;
+        same &= convert(binder, side, at, flow, meeting)?;
     }
     let mixes = select.larg.is_some() && !(select.all && select.op == SetOperation::SetopUnion as i32);
     if mixes && !flow.column.protection.shows_equality() {
@@ -315,10 +321,11 @@ fn convert(binder: &mut Binder<'_>, select: &mut SelectStmt, at: usize, flow: &F
         let Some(NodeEnum::List(row)) = &mut row.node else { return Err(unsupported(row, 0)) };
         let node =
             row.items.get_mut(at).ok_or_else(|| Refusal::new("42601", "VALUES lists must all be the same length"))?;
+        same &= is_cast_to(node, flow.ty);
         binder.cell(node, &flow.column, meeting)?;
     }
     if select.target_list.is_empty() {
-        return Ok(());
+        return Ok(same);
     }
     let before_star = select.target_list.iter().take(at + 1).all(|node| match &node.node {
         Some(NodeEnum::ResTarget(target)) => star(target).is_none(),
@@ -332,7 +339,9 @@ fn convert(binder: &mut Binder<'_>, select: &mut SelectStmt, at: usize, flow: &F
     if target.name.is_empty() {
         target.name = names::of(value);
     }
-    binder.cell(value, &flow.column, meeting)
+    same &= is_cast_to(value, flow.ty);
+    binder.cell(value, &flow.column, meeting)?;
+    Ok(same)
 }
 
 fn bare_name(node: &Node) -> Option<&str> {

@@ -16,6 +16,8 @@ pub(super) enum Meeting {
     Store,
     /// It is compared with the column.
     Compare,
+    /// It is compared with the column as a member of a list, all of which have one type.
+    Listed,
     /// It stands beside the column's values, as in COALESCE.
     Beside,
 }
@@ -109,6 +111,19 @@ pub(super) fn is_value(node: &Node) -> bool {
     value(node).is_some()
 }
 
+/// Whether a cast makes it of exactly this type, modifier and all.
+pub(super) fn is_cast_to(node: &Node, ty: LogicalType) -> bool {
+    value(node).is_some_and(|value| value.cast == Some(ty))
+}
+
+/// Whether PostgreSQL, seeing it alone, would take it for a text.
+pub(super) fn is_untyped(node: &Node) -> bool {
+    value(node).is_some_and(|value| {
+        let open = matches!(value.literal, Literal::Null | Literal::Text(_) | Literal::Parameter(_));
+        open && value.cast.is_none() && !value.blank_padded
+    })
+}
+
 impl Binder<'_> {
     /// Turns a literal or parameter into a slot for a cell of the column. NULL stays NULL.
     pub(super) fn cell(&mut self, node: &mut Node, column: &Protected, meeting: Meeting) -> Result<()> {
@@ -162,14 +177,16 @@ fn read_as(column: &Protected, value: &Value, meeting: Meeting) -> Result<(Logic
 fn uncast(column: &Protected, value: &Value, meeting: Meeting) -> Result<LogicalType> {
     match (meeting, column.ty) {
         (Meeting::Store, ty) => Ok(ty),
-        (Meeting::Compare | Meeting::Beside, LogicalType::Numeric(Some((_, scale)))) => {
+        (Meeting::Compare | Meeting::Listed | Meeting::Beside, LogicalType::Numeric(Some((_, scale)))) => {
             if column.protection == Protection::Sealed {
                 return Ok(LogicalType::Numeric(None));
             }
             numeric_fits(&value.literal, scale, meeting, column)?;
             Ok(column.ty)
         }
-        (Meeting::Compare | Meeting::Beside, ty) => Ok(loosened(ty)),
+        // PostgreSQL has no operators of varchar: it takes both sides for texts.
+        (Meeting::Compare, ty) if is_text(ty) => Ok(LogicalType::Text),
+        (Meeting::Compare | Meeting::Listed | Meeting::Beside, ty) => Ok(loosened(ty)),
     }
 }
 
@@ -181,13 +198,13 @@ fn numeric_fits(literal: &Literal, scale: u16, meeting: Meeting, column: &Protec
         Literal::Text(text) | Literal::Float(text) => fraction_digits(text),
         Literal::Bool(_) | Literal::Parameter(_) => None,
     };
-    if meeting == Meeting::Compare && matches!(literal, Literal::Parameter(_)) {
+    if matches!(meeting, Meeting::Compare | Meeting::Listed) && matches!(literal, Literal::Parameter(_)) {
         // Whoever makes the cell sees the value, and refuses one that would have to be rounded.
         return Ok(());
     }
     let fits = digits.is_some_and(|digits| match meeting {
         Meeting::Beside => digits == usize::from(scale),
-        Meeting::Compare | Meeting::Store => digits <= usize::from(scale),
+        Meeting::Compare | Meeting::Listed | Meeting::Store => digits <= usize::from(scale),
     });
     if fits {
         return Ok(());
@@ -220,7 +237,7 @@ fn cast_as(column: &Protected, cast: LogicalType, value: &Value, meeting: Meetin
             }
             (LogicalType::Varchar(Some(_)), _, _) => Ok((cast, true)),
             (_, Meeting::Store, _) => Ok((ty, false)),
-            (_, Meeting::Compare | Meeting::Beside, _) => Ok((cast, false)),
+            (_, Meeting::Compare | Meeting::Listed | Meeting::Beside, _) => Ok((cast, false)),
         };
     }
     if cast == ty {
@@ -240,10 +257,13 @@ fn literal_fits(literal: &Literal, ty: LogicalType, meeting: Meeting) -> Result<
     let numeric = matches!(ty, LogicalType::Numeric(_));
     let (fits, kind) = match literal {
         Literal::Null | Literal::Text(_) | Literal::Parameter(_) => (true, ""),
+        // Beside a smaller type it would make the whole column an integer.
+        Literal::Integer(_) if ty == LogicalType::Int2 && meeting == Meeting::Beside => (false, "an integer"),
         Literal::Integer(_) => (integer || numeric || (is_text(ty) && meeting == Meeting::Store), "an integer"),
         Literal::Float(text) => {
             let whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-            (numeric || (integer && whole), "a number")
+            let widens = meeting == Meeting::Beside && ty != LogicalType::Int8;
+            (numeric || (integer && whole && !widens), "a number")
         }
         Literal::Bool(_) => (ty == LogicalType::Bool, "a boolean"),
     };

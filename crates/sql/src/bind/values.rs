@@ -219,11 +219,7 @@ impl Binder<'_> {
         }
         self.mark(to, crate::statement::Use::Write);
         self.cell(node, &to.column, Meeting::Store)?;
-        if matches!(node.node, Some(NodeEnum::AConst(_))) {
-            // NULL, which VALUES would take for text.
-            let cast = TypeCast { arg: Some(Box::new(node.clone())), type_name: Some(bytea()), location: at };
-            node.node = Some(NodeEnum::TypeCast(Box::new(cast)));
-        }
+        type_null(node);
         Ok(())
     }
 
@@ -279,6 +275,14 @@ fn outer_cast(target: &mut ResTarget) -> Option<TypeName> {
         *value = *inner;
     }
     ty
+}
+
+/// Gives a bare NULL among cells their type: PostgreSQL would take it for a text.
+pub(super) fn type_null(node: &mut Node) {
+    if matches!(node.node, Some(NodeEnum::AConst(_))) {
+        let cast = TypeCast { arg: Some(Box::new(node.clone())), type_name: Some(bytea()), location: location(node) };
+        node.node = Some(NodeEnum::TypeCast(Box::new(cast)));
+    }
 }
 
 fn bytea() -> TypeName {
