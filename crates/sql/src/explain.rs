@@ -13,7 +13,7 @@ use crate::decide::{Decision, check_target, decide, touched};
 use crate::env::Env;
 use crate::plan::is_query;
 use crate::refusal::{Refusal, Result};
-use crate::statement::{Command, Kind, PassProof, Purpose, Rewritten, Slot, SlotSource, Use};
+use crate::statement::{CellSlot, Command, Kind, PassProof, Purpose, Rewritten, SearchPart, Slot, SlotSource, Use};
 
 fn missing() -> Refusal {
     Refusal::internal("EXPLAIN of nothing")
@@ -82,7 +82,16 @@ fn told(env: &Env<'_>, decision: &Decision) -> Vec<String> {
 fn of_query(env: &Env<'_>, rewritten: &Rewritten) -> Vec<String> {
     let mut lines = needed(env, &rewritten.uses);
     for slot in &rewritten.slots {
-        lines.push(of_slot(slot));
+        if let Slot::Cell(slot) = slot {
+            lines.push(of_slot(slot));
+        }
+    }
+    for search in &rewritten.searches {
+        lines.push(format!(
+            "The cells of {} that have the pattern's tokens are asked for, opened and tested; the statement is sent with those \
+             that match and those that do not.",
+            search.column.id
+        ));
     }
     for (at, column) in (1..).zip(&rewritten.columns) {
         if let Some(typed) = column.protected() {
@@ -90,14 +99,20 @@ fn of_query(env: &Env<'_>, rewritten: &Rewritten) -> Vec<String> {
         }
     }
     let text = rewritten.template.render_inline(&mut |slot, out: &mut String| {
-        let column = rewritten.slots.get(slot).map(|slot| slot.value.column.id.to_string()).unwrap_or_default();
-        let _ = write!(out, "[cell of {column}]");
+        let _ = match rewritten.slots.get(slot) {
+            Some(Slot::Cell(slot)) => write!(out, "[cell of {}]", slot.value.column.id),
+            Some(Slot::Search { part: SearchPart::Tokens, .. }) => write!(out, "[tokens of the pattern]"),
+            Some(Slot::Search { part: SearchPart::Everything, .. }) => write!(out, "[whether everything matches]"),
+            Some(Slot::Search { part: SearchPart::Matching, .. }) => write!(out, "[cells that match]"),
+            Some(Slot::Search { part: SearchPart::Others, .. }) => write!(out, "[cells that do not]"),
+            None => Ok(()),
+        };
     });
     lines.push(format!("The processor gets: {text}"));
     lines
 }
 
-fn of_slot(slot: &Slot) -> String {
+fn of_slot(slot: &CellSlot) -> String {
     let from = match &slot.source {
         SlotSource::Literal { .. } => "A literal".to_owned(),
         SlotSource::Param(number) | SlotSource::CastParam { number } => format!("Parameter ${number}"),
@@ -118,7 +133,8 @@ fn needed(env: &Env<'_>, uses: &[(ColumnId, Use)]) -> Vec<String> {
         let protected =
             env.table(&column.table).and_then(|table| table.columns.get(&column.column)?.protected.as_ref());
         let how = protected.map_or_else(String::new, |column| {
-            format!(" ({} {}, domain {})", column.protection, column.ty, column.domain)
+            let search = if column.search { " with search" } else { "" };
+            format!(" ({}{search} {}, domain {})", column.protection, column.ty, column.domain)
         });
         lines.push(format!("{column}{how}: a mandate must allow {}.", operations.join(" and ")));
     }

@@ -28,8 +28,8 @@ pub use catalog::{CATALOG_SQL, Catalog, CatalogColumn, CatalogError, Ctype, Rela
 pub use plan::{Session, plan};
 pub use refusal::Refusal;
 pub use statement::{
-    CellSlot, ClientParameter, Command, CopyField, CopyFormat, CopyPlan, Effects, Kind, LetterCase, PassProof, PatternPart,
-    Purpose, ResultColumn, Rewritten, Search, SearchPart, SearchTest, ServerParameter, Slot, SlotSource, Statement,
-    Typed, Use,
+    CellSlot, ClientParameter, Command, CopyField, CopyFormat, CopyPlan, Effects, Kind, LetterCase, PassProof,
+    PatternPart, Purpose, ResultColumn, Rewritten, Search, SearchPart, SearchTest, ServerParameter, Slot, SlotSource,
+    Statement, Typed, Use,
 };
 pub use template::Template;
