@@ -70,6 +70,23 @@ impl Binder<'_> {
                 }
                 Ok(Ty::Plain)
             }
+            Some(NodeEnum::MinMaxExpr(expr)) => {
+                let at = expr.location;
+                let mut nodes: Vec<&mut Node> = expr.args.iter_mut().collect();
+                let ty = self.unified(&mut nodes, scope)?;
+                if let Ty::Protected(flow) = &ty {
+                    self.sorted(flow, "GREATEST or LEAST", at)?;
+                }
+                Ok(ty)
+            }
+            _ => self.plain_operands(node, scope),
+        }
+    }
+
+    /// Expressions none of whose operands may be protected.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is not listed is refused")]
+    fn plain_operands(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<Ty> {
+        match &mut node.node {
             Some(NodeEnum::TypeCast(cast)) => {
                 let (at, arg) = (cast.location, cast.arg.as_deref_mut());
                 let spelled = cast.type_name.as_ref().map(crate::types::spelled).unwrap_or_default();
@@ -80,15 +97,6 @@ impl Binder<'_> {
             }
             Some(NodeEnum::CollateClause(collate)) => {
                 self.all_plain(collate.arg.as_deref_mut().into_iter(), scope, "COLLATE", collate.location)
-            }
-            Some(NodeEnum::MinMaxExpr(expr)) => {
-                let at = expr.location;
-                let mut nodes: Vec<&mut Node> = expr.args.iter_mut().collect();
-                let ty = self.unified(&mut nodes, scope)?;
-                if let Ty::Protected(flow) = &ty {
-                    self.sorted(flow, "GREATEST or LEAST", at)?;
-                }
-                Ok(ty)
             }
             Some(NodeEnum::AArrayExpr(array)) => {
                 self.all_plain(array.elements.iter_mut(), scope, "an array", array.location)
