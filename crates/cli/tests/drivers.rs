@@ -147,7 +147,15 @@ const JDBC: &[&str] = &["java", "-cp", "target/classes:target/lib/*", "Jdbc"];
 const HIBERNATE: &[&str] = &["java", "-cp", "target/classes:target/lib/*", "Hibernate"];
 
 /// Those that take long to fetch and build.
-const SLOW: [Driver; 10] = [
+const SLOW: [Driver; 11] = [
+    Driver {
+        name: "Django 5, its migrations, ORM and admin",
+        folder: "python",
+        prepare: &[],
+        command: &[PYTHON, "django_driver.py"],
+        environment: &[("DRIVER_BINDING", "client")],
+        pending: &["cursor"],
+    },
     java("pgjdbc, simple", JDBC, &[("DRIVER_MODE", "preferQueryMode=simple")], &["find ANY", "cursor"]),
     java("pgjdbc, extended", JDBC, &[("DRIVER_MODE", "prepareThreshold=5")], &["find ANY", "cursor"]),
     java(

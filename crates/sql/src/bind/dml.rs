@@ -75,6 +75,10 @@ impl Binder<'_> {
             check_count(select.target_list.len(), targets.len(), listed)?;
             return self.fed(select, &feed, item, targets, names);
         }
+        if let Some(call) = super::unnest::call(select).filter(|_| !self.env.catalog.has_user_function("unnest")) {
+            check_count(call.args.len(), targets.len(), listed)?;
+            return self.unnested(call, item, targets, names);
+        }
         let outputs = self.query(source, Some(names))?;
         check_count(outputs.len(), targets.len(), listed)?;
         for (at, (output, target)) in outputs.iter().zip(targets).enumerate() {
@@ -108,6 +112,11 @@ impl Binder<'_> {
         }
         if default {
             return Ok(());
+        }
+        if let Held::Protected(to) = held
+            && super::cases::is_case_of_values(node)
+        {
+            return self.case_of_values(node, to, scope);
         }
         let ty = self.expr(node, scope)?;
         match (held, ty) {

@@ -1,6 +1,7 @@
 //! The binder: follows every protected value through a statement, turns the literals and parameters that meet one
 //! into slots, and refuses whatever the column's protection does not allow.
 
+mod cases;
 mod dml;
 mod expr;
 mod extreme;
@@ -10,6 +11,7 @@ mod names;
 mod scope;
 mod search;
 mod select;
+mod unnest;
 mod value;
 mod values;
 mod view;

@@ -12,7 +12,7 @@ use super::select::location;
 use super::value::Meeting;
 use super::{Binder, Flow, Ty, unsupported};
 use crate::refusal::{Refusal, Result};
-use crate::types::{is_text, logical, string, strings};
+use crate::types::{is_text, logical, loosened, string, strings};
 
 /// For each target, the column of the VALUES that it takes.
 pub(super) struct Feed {
@@ -40,7 +40,7 @@ fn below(select: &SelectStmt) -> Option<(&RangeSubselect, &SelectStmt)> {
 }
 
 /// Whether the query has nothing but a target list, a FROM and an ORDER BY.
-fn is_bare(select: &SelectStmt) -> bool {
+pub(super) fn is_bare(select: &SelectStmt) -> bool {
     let SelectStmt {
         distinct_clause,
         into_clause,
@@ -120,7 +120,7 @@ pub(super) fn feed(select: &SelectStmt) -> Option<Feed> {
 
 /// What PostgreSQL unifies without a thought: values of one column of VALUES must be of one kind.
 #[derive(Clone, Debug, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Null,
     Untyped,
     Number,
@@ -128,7 +128,7 @@ enum Kind {
     Cast(Option<Box<TypeName>>),
 }
 
-fn kind(node: &Node) -> Option<Kind> {
+pub(super) fn kind(node: &Node) -> Option<Kind> {
     use pg_query::protobuf::a_const::Val;
     match &node.node {
         Some(NodeEnum::ParamRef(_)) => Some(Kind::Untyped),
@@ -148,11 +148,19 @@ fn kind(node: &Node) -> Option<Kind> {
     }
 }
 
+fn loosens(inner: &TypeName, outer: &TypeName) -> bool {
+    let (inner, outer) = (logical(inner), logical(outer));
+    inner.is_some() && inner == outer.map(loosened)
+}
+
 fn mixed(to: &Flow, at: i32) -> Refusal {
-    Refusal::unsupported(format!("values of several kinds in VALUES cannot go to the column {}", to.column.id))
-        .hint("Cast each of them to the column's type.")
-        .column(&to.column.id)
-        .at(at)
+    Refusal::unsupported(format!(
+        "the column {} takes values of one kind from VALUES or CASE, and of its own type",
+        to.column.id
+    ))
+    .hint("Cast each of them to the column's type.")
+    .column(&to.column.id)
+    .at(at)
 }
 
 impl Binder<'_> {
@@ -197,7 +205,13 @@ impl Binder<'_> {
     }
 
     /// One value of VALUES that goes to a protected column, by way of a cast outside.
-    fn entry_cell(&mut self, node: &mut Node, to: &Flow, outer: Option<&TypeName>, names: &Scope<'_>) -> Result<()> {
+    pub(super) fn entry_cell(
+        &mut self,
+        node: &mut Node,
+        to: &Flow,
+        outer: Option<&TypeName>,
+        names: &Scope<'_>,
+    ) -> Result<()> {
         let at = location(node);
         let inner = match &node.node {
             Some(NodeEnum::TypeCast(cast)) => cast.type_name.clone(),
@@ -209,6 +223,12 @@ impl Binder<'_> {
                 node.node = Some(NodeEnum::TypeCast(Box::new(cast)));
             }
             (Some(inner), Some(outer)) if logical(&inner).is_some_and(|ty| logical(outer) == Some(ty)) => {}
+            // What the driver casts without a length or scale, the ORM casts with one.
+            (Some(inner), Some(outer)) if loosens(&inner, outer) => {
+                if let Some(NodeEnum::TypeCast(cast)) = &mut node.node {
+                    cast.type_name = Some(outer.clone());
+                }
+            }
             (Some(_), None) => {}
             // Without any cast PostgreSQL takes an untyped value of VALUES for text.
             (None, None) if is_text(to.column.ty) => {}
@@ -285,7 +305,7 @@ pub(super) fn type_null(node: &mut Node) {
     }
 }
 
-fn bytea() -> TypeName {
+pub(super) fn bytea() -> TypeName {
     let name = |sval: &str| Node { node: Some(NodeEnum::String(pg_query::protobuf::String { sval: sval.to_owned() })) };
     TypeName { names: vec![name("pg_catalog"), name("bytea")], typemod: -1, ..TypeName::default() }
 }
