@@ -63,13 +63,7 @@ impl Binder<'_> {
                 flatten(expr);
                 Ok(Ty::Plain)
             }
-            Some(NodeEnum::NullTest(test)) => {
-                let arg = test.arg.as_deref_mut().ok_or_else(missing)?;
-                if let Ty::Protected(flow) = self.expr(arg, scope)? {
-                    self.mark(&flow, crate::statement::Use::Search);
-                }
-                Ok(Ty::Plain)
-            }
+            Some(NodeEnum::NullTest(test)) => self.null_test(test.arg.as_deref_mut(), scope),
             Some(NodeEnum::TypeCast(cast)) => {
                 let (at, arg) = (cast.location, cast.arg.as_deref_mut());
                 let spelled = cast.type_name.as_ref().map(crate::types::spelled).unwrap_or_default();
@@ -108,6 +102,13 @@ impl Binder<'_> {
             Some(NodeEnum::AIndirection(_)) => self.indirection(node, scope),
             _ => Err(unsupported(node, location(node))),
         }
+    }
+
+    fn null_test(&mut self, arg: Option<&mut Node>, scope: &Scope<'_>) -> Result<Ty> {
+        if let Ty::Protected(flow) = self.expr(arg.ok_or_else(missing)?, scope)? {
+            self.mark(&flow, crate::statement::Use::Search);
+        }
+        Ok(Ty::Plain)
     }
 
     /// A literal or parameter; a cast around it must be to a type of PostgreSQL's own.
