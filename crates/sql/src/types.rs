@@ -99,14 +99,14 @@ pub(crate) fn loosened(ty: LogicalType) -> LogicalType {
     }
 }
 
-/// The type of a column that holds values of both; `None` where PostgreSQL or we have none.
+/// The type of a column that holds values of both, `a` first; `None` where PostgreSQL or we have none. Of text and
+/// varchar, each of which can be taken for the other, PostgreSQL keeps the first.
 pub(crate) fn common(a: LogicalType, b: LogicalType) -> Option<LogicalType> {
     if a == b {
         return Some(a);
     }
     if is_text(a) && is_text(b) {
-        let both = matches!((a, b), (LogicalType::Varchar(_), LogicalType::Varchar(_)));
-        return Some(if both { LogicalType::Varchar(None) } else { LogicalType::Text });
+        return Some(loosened(a));
     }
     (loosened(a) == loosened(b)).then(|| loosened(a))
 }

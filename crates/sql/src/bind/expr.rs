@@ -8,10 +8,10 @@ use pg_query::protobuf::{
 
 use super::scope::Scope;
 use super::select::location;
-use super::value::{Meeting, is_cast_to, is_untyped, is_value};
+use super::value::{Meeting, cast_of, is_untyped, is_value, retypes};
 use super::{Binder, Flow, Need, Ty, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
-use crate::types::{is_builtin, is_text, loosened, string, strings};
+use crate::types::{common, is_builtin, is_text, loosened, string, strings};
 
 /// A flow beside a literal keeps no type modifier.
 pub(super) fn beside(flow: Flow) -> Flow {
@@ -63,13 +63,7 @@ impl Binder<'_> {
                 flatten(expr);
                 Ok(Ty::Plain)
             }
-            Some(NodeEnum::NullTest(test)) => {
-                let arg = test.arg.as_deref_mut().ok_or_else(missing)?;
-                if let Ty::Protected(flow) = self.expr(arg, scope)? {
-                    self.mark(&flow, crate::statement::Use::Search);
-                }
-                Ok(Ty::Plain)
-            }
+            Some(NodeEnum::NullTest(test)) => self.null_test(test.arg.as_deref_mut(), scope),
             Some(NodeEnum::MinMaxExpr(expr)) => {
                 let at = expr.location;
                 let mut nodes: Vec<&mut Node> = expr.args.iter_mut().collect();
@@ -116,6 +110,13 @@ impl Binder<'_> {
             Some(NodeEnum::AIndirection(_)) => self.indirection(node, scope),
             _ => Err(unsupported(node, location(node))),
         }
+    }
+
+    fn null_test(&mut self, arg: Option<&mut Node>, scope: &Scope<'_>) -> Result<Ty> {
+        if let Ty::Protected(flow) = self.expr(arg.ok_or_else(missing)?, scope)? {
+            self.mark(&flow, crate::statement::Use::Search);
+        }
+        Ok(Ty::Plain)
     }
 
     /// A literal or parameter; a cast around it must be to a type of PostgreSQL's own.
@@ -317,7 +318,8 @@ impl Binder<'_> {
             return Ok(Ty::Plain);
         };
         let untyped = items.iter().all(is_untyped);
-        if array && untyped && !is_text(flow.ty) && !items.is_empty() {
+        let texts = array && untyped && !items.is_empty();
+        if !is_text(flow.ty) && (texts || (array && retypes(items, flow.column.ty))) {
             return Err(untyped_array(&flow, at));
         }
         // One value alone, and an array of strings, are compared as texts; several take the column's type.
@@ -432,7 +434,8 @@ impl Binder<'_> {
                 other @ (Ty::Plain | Ty::Value) => other,
             });
         };
-        results.push(result);
+        // PostgreSQL looks at it first when it chooses the type.
+        results.insert(0, result);
         self.unified(&mut results, scope)
     }
 
@@ -452,20 +455,25 @@ impl Binder<'_> {
             }
         }
         let Some(flow) = merged else { return Ok(Ty::Plain) };
-        let mut same = true;
-        for (node, ty) in nodes.iter_mut().zip(types) {
-            match ty {
-                Ty::Protected(_) => {}
+        let mut ty: Option<LogicalType> = None;
+        let mut untyped = false;
+        for (node, found) in nodes.iter_mut().zip(types) {
+            let own = match found {
+                Ty::Protected(flow) => Some(flow.ty),
                 Ty::Value => {
-                    same &= is_cast_to(node, flow.ty);
+                    let cast = cast_of(node);
                     self.cell(node, &flow.column, Meeting::Beside)?;
+                    cast
                 }
                 Ty::Plain => {
                     return Err(not_allowed(&flow, "CASE or COALESCE with a plain expression", location(node)));
                 }
-            }
+            };
+            untyped |= own.is_none();
+            ty = own.map_or(ty, |own| ty.map_or(Some(own), |before| common(before, own)));
         }
-        Ok(Ty::Protected(if same { flow } else { beside(flow) }))
+        let flow = Flow { ty: ty.unwrap_or(flow.ty), ..flow };
+        Ok(Ty::Protected(if untyped { beside(flow) } else { flow }))
     }
 }
 
@@ -501,10 +509,10 @@ fn respell_truth(node: &mut Node) {
 fn untyped_array(flow: &Flow, at: i32) -> Refusal {
     let ty = flow.column.ty;
     Refusal::unsupported(format!(
-        "an array of values without a type cannot be compared with the protected column {}",
+        "an array with values without a type cannot be compared with the protected column {}",
         flow.column.id
     ))
-    .detail("PostgreSQL takes it for an array of texts.")
+    .detail("To PostgreSQL it is an array of another type.")
     .hint(format!("Write IN (…), or cast each value: CAST(… AS {ty})."))
     .column(&flow.column.id)
     .at(at)

@@ -1,14 +1,15 @@
 //! SELECT, VALUES, set operations, and what their clauses may do with protected values.
 
+use drieslot_schema::LogicalType;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ResTarget, SelectStmt, SetOperation, a_const::Val};
 
 use super::scope::Scope;
-use super::value::{Meeting, is_cast_to};
+use super::value::{Meeting, cast_of};
 use super::{Binder, Flow, Output, Ty, extreme, names, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
-use crate::types::{is_builtin, string};
+use crate::types::{common, is_builtin, string};
 
 /// Where a GROUP BY, DISTINCT ON or ORDER BY entry finds a bare name first.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,13 +144,19 @@ impl Binder<'_> {
                 (Ty::Protected(a), Ty::Protected(b)) => Ty::Protected(self.merged(&a, &b, 0)?),
                 (Ty::Protected(flow), Ty::Value) => {
                     let side = select.rarg.as_deref_mut().ok_or_else(missing)?;
-                    let same = convert(self, side, at, &flow, Meeting::Beside)?;
-                    Ty::Protected(if same { flow } else { super::expr::beside(flow) })
+                    let cast = convert(self, side, at, &flow, Meeting::Beside)?;
+                    let ty = cast.and_then(|cast| common(flow.ty, cast));
+                    Ty::Protected(
+                        ty.map_or_else(|| super::expr::beside(flow.clone()), |ty| Flow { ty, ..flow.clone() }),
+                    )
                 }
                 (Ty::Value, Ty::Protected(flow)) => {
                     let side = select.larg.as_deref_mut().ok_or_else(missing)?;
-                    let same = convert(self, side, at, &flow, Meeting::Beside)?;
-                    Ty::Protected(if same { flow } else { super::expr::beside(flow) })
+                    let cast = convert(self, side, at, &flow, Meeting::Beside)?;
+                    let ty = cast.and_then(|cast| common(cast, flow.ty));
+                    Ty::Protected(
+                        ty.map_or_else(|| super::expr::beside(flow.clone()), |ty| Flow { ty, ..flow.clone() }),
+                    )
                 }
                 (Ty::Protected(flow), Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => {
                     return Err(not_allowed(&flow, "a set operation with a plain column", 0));
@@ -304,11 +311,17 @@ impl Binder<'_> {
     }
 }
 
-/// Turns the literals of a result column into cells; whether all were cast to exactly the column's type.
-fn convert(binder: &mut Binder<'_>, select: &mut SelectStmt, at: usize, flow: &Flow, meeting: Meeting) -> Result<bool> {
-    let mut same = true;
+/// Turns the literals of a result column into cells; gives the type that all were cast to.
+fn convert(
+    binder: &mut Binder<'_>,
+    select: &mut SelectStmt,
+    at: usize,
+    flow: &Flow,
+    meeting: Meeting,
+) -> Result<Option<LogicalType>> {
+    let mut casts: Vec<Option<LogicalType>> = Vec::new();
     for side in [select.larg.as_deref_mut(), select.rarg.as_deref_mut()].into_iter().flatten() {
-        same &= convert(binder, side, at, flow, meeting)?;
+        casts.push(convert(binder, side, at, flow, meeting)?);
     }
     let mixes = select.larg.is_some() && !(select.all && select.op == SetOperation::SetopUnion as i32);
     if mixes && !flow.column.protection.shows_equality() {
@@ -321,11 +334,11 @@ fn convert(binder: &mut Binder<'_>, select: &mut SelectStmt, at: usize, flow: &F
         let Some(NodeEnum::List(row)) = &mut row.node else { return Err(unsupported(row, 0)) };
         let node =
             row.items.get_mut(at).ok_or_else(|| Refusal::new("42601", "VALUES lists must all be the same length"))?;
-        same &= is_cast_to(node, flow.ty);
+        casts.push(cast_of(node));
         binder.cell(node, &flow.column, meeting)?;
     }
     if select.target_list.is_empty() {
-        return Ok(same);
+        return Ok(one_of(&casts));
     }
     let before_star = select.target_list.iter().take(at + 1).all(|node| match &node.node {
         Some(NodeEnum::ResTarget(target)) => star(target).is_none(),
@@ -339,9 +352,15 @@ fn convert(binder: &mut Binder<'_>, select: &mut SelectStmt, at: usize, flow: &F
     if target.name.is_empty() {
         target.name = names::of(value);
     }
-    same &= is_cast_to(value, flow.ty);
+    casts.push(cast_of(value));
     binder.cell(value, &flow.column, meeting)?;
-    Ok(same)
+    Ok(one_of(&casts))
+}
+
+/// The type that all are.
+fn one_of(casts: &[Option<LogicalType>]) -> Option<LogicalType> {
+    let first = casts.first().copied().flatten();
+    first.filter(|first| casts.iter().all(|cast| *cast == Some(*first)))
 }
 
 fn bare_name(node: &Node) -> Option<&str> {

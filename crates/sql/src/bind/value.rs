@@ -111,9 +111,9 @@ pub(super) fn is_value(node: &Node) -> bool {
     value(node).is_some()
 }
 
-/// Whether a cast makes it of exactly this type, modifier and all.
-pub(super) fn is_cast_to(node: &Node, ty: LogicalType) -> bool {
-    value(node).is_some_and(|value| value.cast == Some(ty))
+/// The type that a cast gives a literal or parameter.
+pub(super) fn cast_of(node: &Node) -> Option<LogicalType> {
+    value(node).and_then(|value| value.cast)
 }
 
 /// Whether PostgreSQL, seeing it alone, would take it for a text.
@@ -122,6 +122,18 @@ pub(super) fn is_untyped(node: &Node) -> bool {
         let open = matches!(value.literal, Literal::Null | Literal::Text(_) | Literal::Parameter(_));
         open && value.cast.is_none() && !value.blank_padded
     })
+}
+
+/// Whether an array of these has another type to PostgreSQL than the column, for values that have none of their own.
+pub(super) fn retypes(items: &[Node], column: LogicalType) -> bool {
+    let other = |node: &Node| match value(node) {
+        Some(Value { cast: Some(cast), .. }) => loosened(cast) != loosened(column),
+        Some(Value { literal: Literal::Integer(_), .. }) => column != LogicalType::Int4,
+        Some(Value { literal: Literal::Float(_), .. }) => !matches!(column, LogicalType::Numeric(_)),
+        Some(_) | None => false,
+    };
+    let open = |node: &Node| is_untyped(node) && !matches!(value(node), Some(Value { literal: Literal::Null, .. }));
+    items.iter().any(open) && items.iter().any(other)
 }
 
 impl Binder<'_> {

@@ -23,7 +23,7 @@ impl Generator<'_> {
             return String::new();
         }
         if self.random.percent(30) {
-            return " RETURNING *".to_owned();
+            return format!(" RETURNING {}.*", item.alias);
         }
         let scope = Scope { items: vec![item.clone()], outer: None };
         let mut list = Vec::new();

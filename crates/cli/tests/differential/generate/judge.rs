@@ -154,11 +154,12 @@ fn as_texts(oids: &[u32]) -> Vec<u32> {
 }
 
 /// PostgreSQL describes a portal after planning, when a branch that can't be taken is gone: it may then know a type
-/// modifier that the statement does not show. The gateway may know less, never another.
+/// modifier that the statement does not show. Either side may know less, never another.
 fn same_shapes(gateway: &[Vec<Shape>], plain: &[Vec<Shape>]) -> bool {
     let planned = plain.len().saturating_sub(1);
     let same = |at: usize, here: &Shape, there: &Shape| {
-        let modifier = if at == planned && here.modifier == -1 { -1 } else { there.modifier };
+        let unknown = at == planned && (here.modifier == -1 || there.modifier == -1);
+        let modifier = if unknown { here.modifier } else { there.modifier };
         *here == Shape { modifier, ..there.clone() }
     };
     let alike = |(at, (here, there)): (usize, (&Vec<Shape>, &Vec<Shape>))| {
