@@ -279,15 +279,12 @@ pub(crate) fn touched(env: &Env<'_>, census: &Census, may_lack: bool) -> Result<
 fn query(env: &Env<'_>, node: &mut Node, census: &Census, command: Command) -> Result<Decision> {
     check_target(env, census, node)?;
     let touched = touched(env, census, false)?;
-    let Some(table) = touched.bound else {
+    if touched.bound.is_none() {
         if census.nodes.contains("IntoClause") {
             return ddl::create_table_as(env, node).map(|()| decision_of(node, command, census));
         }
         return Ok(decision_of(node, command, census));
     };
-    if matches!(node.node, Some(NodeEnum::MergeStmt(_))) {
-        return Err(refused(&table, touched.column, "MERGE").hint("Write INSERT … ON CONFLICT, UPDATE or DELETE."));
-    }
     let rewritten = bind::bind(env, node)?;
     Ok(Decision::pass(command).kind(Kind::Rewritten(Box::new(rewritten))))
 }

@@ -82,7 +82,7 @@ fn told(env: &Env<'_>, decision: &Decision) -> Vec<String> {
 fn of_query(env: &Env<'_>, rewritten: &Rewritten) -> Vec<String> {
     let mut lines = needed(env, &rewritten.uses);
     for slot in &rewritten.slots {
-        if let Slot::Cell(slot) = slot {
+        if let Slot::Cell(slot) | Slot::Cells(slot) = slot {
             lines.push(of_slot(slot));
         }
     }
@@ -101,6 +101,7 @@ fn of_query(env: &Env<'_>, rewritten: &Rewritten) -> Vec<String> {
     let text = rewritten.template.render_inline(&mut |slot, out: &mut String| {
         let _ = match rewritten.slots.get(slot) {
             Some(Slot::Cell(slot)) => write!(out, "[cell of {}]", slot.value.column.id),
+            Some(Slot::Cells(slot)) => write!(out, "[cells of {}]", slot.value.column.id),
             Some(Slot::Search { part: SearchPart::Tokens, .. }) => write!(out, "[tokens of the pattern]"),
             Some(Slot::Search { part: SearchPart::Everything, .. }) => write!(out, "[whether everything matches]"),
             Some(Slot::Search { part: SearchPart::Matching, .. }) => write!(out, "[cells that match]"),

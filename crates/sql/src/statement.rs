@@ -224,6 +224,8 @@ pub struct Rewritten {
 pub enum Slot {
     /// One cell, or NULL.
     Cell(CellSlot),
+    /// An array of cells, of type `bytea[]`, for an array of values.
+    Cells(CellSlot),
     /// A part of a search.
     Search {
         /// Index in [`Rewritten::searches`].
@@ -391,6 +393,8 @@ pub enum ClientParameter {
     Plain(usize),
     /// Becomes cells; to the client it has this type.
     Protected(Typed),
+    /// Becomes an array of cells; to the client it is an array of this column's logical type.
+    Protecteds(Typed),
     /// The statement does not name it.
     Unused,
 }

@@ -2,7 +2,8 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    DeleteStmt, InsertStmt, Node, OnConflictClause, RangeVar, ResTarget, ReturningClause, SelectStmt, UpdateStmt,
+    DeleteStmt, InsertStmt, Node, OnConflictClause, RangeVar, ResTarget, ReturningClause, ReturningOptionKind,
+    SelectStmt, UpdateStmt,
 };
 
 use super::from::apply_alias;
@@ -14,13 +15,13 @@ use crate::statement::Use;
 use crate::types::{common, is_text};
 use drieslot_schema::LogicalType;
 
-fn missing() -> Refusal {
+pub(super) fn missing() -> Refusal {
     Refusal::internal("a statement without its table")
 }
 
 impl Binder<'_> {
     /// The relation that a statement changes, under its alias.
-    fn target_table(&mut self, range: Option<&mut RangeVar>) -> Result<Item> {
+    pub(super) fn target_table(&mut self, range: Option<&mut RangeVar>) -> Result<Item> {
         let range = range.ok_or_else(missing)?;
         let at = range.location;
         let mut item = self.table(range)?;
@@ -82,25 +83,28 @@ impl Binder<'_> {
         let outputs = self.query(source, Some(names))?;
         check_count(outputs.len(), targets.len(), listed)?;
         for (at, (output, target)) in outputs.iter().zip(targets).enumerate() {
-            match (held(item, *target)?, &output.ty) {
-                (Held::Barred(refusal), _) => return Err((**refusal).clone()),
-                (Held::Plain, Ty::Protected(flow)) => {
-                    return Err(not_allowed(flow, "storing it in a plain column", 0));
-                }
-                (Held::Plain, Ty::Plain | Ty::Value) => {}
-                (Held::Protected(to), Ty::Protected(from)) => self.stored(to, from, 0)?,
-                (Held::Protected(to), Ty::Value) => {
-                    self.mark(to, Use::Write);
-                    self.convert_output(source, at, to, Meeting::Store)?;
-                }
-                (Held::Protected(to), Ty::Plain) => return Err(computed(to, 0)),
-            }
+            self.assign_output(&output.ty, (&mut *source, at), held(item, *target)?)?;
         }
         Ok(())
     }
 
+    /// One column of a query's result goes to one column.
+    pub(super) fn assign_output(&mut self, ty: &Ty, (query, at): (&mut Node, usize), to: &Held) -> Result<()> {
+        match (to, ty) {
+            (Held::Barred(refusal), _) => Err((**refusal).clone()),
+            (Held::Plain, Ty::Protected(flow)) => Err(not_allowed(flow, "storing it in a plain column", 0)),
+            (Held::Plain, Ty::Plain | Ty::Value) => Ok(()),
+            (Held::Protected(to), Ty::Protected(from)) => self.stored(to, from, 0),
+            (Held::Protected(to), Ty::Value) => {
+                self.mark(to, Use::Write);
+                self.convert_output(query, at, to, Meeting::Store)
+            }
+            (Held::Protected(to), Ty::Plain) => Err(computed(to, 0)),
+        }
+    }
+
     /// One value goes to one column.
-    fn assign(&mut self, node: &mut Node, item: &Item, target: usize, scope: &Scope<'_>) -> Result<()> {
+    pub(super) fn assign(&mut self, node: &mut Node, item: &Item, target: usize, scope: &Scope<'_>) -> Result<()> {
         let at = super::select::location(node);
         let default = matches!(node.node, Some(NodeEnum::SetToDefault(_)));
         let held = held(item, target)?;
@@ -131,7 +135,7 @@ impl Binder<'_> {
     }
 
     /// Cells of one column are stored in another.
-    fn stored(&mut self, to: &Flow, from: &Flow, at: i32) -> Result<()> {
+    pub(super) fn stored(&mut self, to: &Flow, from: &Flow, at: i32) -> Result<()> {
         let same = to.column.id == from.column.id && from.origins.len() == 1;
         let domain = to.column.domain == from.column.domain
             && to.column.protection.shows_equality()
@@ -194,40 +198,6 @@ impl Binder<'_> {
         }
     }
 
-    fn assignments(&mut self, nodes: &mut [Node], item: &Item, scope: &Scope<'_>) -> Result<()> {
-        for node in nodes {
-            let Some(NodeEnum::ResTarget(target)) = &mut node.node else { return Err(unsupported(node, 0)) };
-            let at = target_column(item, target)?;
-            let value = target.val.as_deref_mut().ok_or_else(missing)?;
-            if let Some(NodeEnum::MultiAssignRef(multi)) = &mut value.node {
-                if !matches!(held(item, at)?, Held::Plain) {
-                    return Err(Refusal::unsupported("SET (…) = (…) is not supported with protected columns yet")
-                        .hint("Write one assignment for each column.")
-                        .at(target.location));
-                }
-                let source = multi.source.as_deref_mut().ok_or_else(missing)?;
-                if matches!(source.node, Some(NodeEnum::SubLink(_))) {
-                    return Err(Refusal::unsupported(
-                        "SET (…) = (SELECT …) is not supported beside protected columns yet",
-                    )
-                    .at(target.location));
-                }
-                if crate::census::Census::of(source)?.nodes.contains("SubLink") {
-                    return Err(unsupported(source, target.location));
-                }
-                let slots = self.slots.len();
-                let ty = self.expr(source, scope)?;
-                self.plain(&ty, "SET (…) = (…)", target.location)?;
-                if self.slots.len() != slots {
-                    return Err(unsupported(source, target.location));
-                }
-                continue;
-            }
-            self.assign(value, item, at, scope)?;
-        }
-        Ok(())
-    }
-
     pub(super) fn update(&mut self, update: &mut UpdateStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
         let mut names = Scope { parent: outer, ..Scope::default() };
         self.with(update.with_clause.as_mut(), &mut names)?;
@@ -245,11 +215,7 @@ impl Binder<'_> {
         let mut names = Scope { parent: outer, ..Scope::default() };
         self.with(delete.with_clause.as_mut(), &mut names)?;
         let item = self.target_table(delete.relation.as_mut())?;
-        for column in &item.columns {
-            if let Held::Protected(flow) = &column.standing {
-                self.mark(flow, Use::Write);
-            }
-        }
+        self.deleted(&item);
         let items = self.items_after(&mut delete.using_clause, &names, vec![item])?;
         let scope = Scope { items, ctes: Vec::new(), parent: Some(&names) };
         if let Some(clause) = delete.where_clause.as_deref_mut() {
@@ -258,17 +224,31 @@ impl Binder<'_> {
         self.returning(delete.returning_clause.as_mut(), &scope)
     }
 
-    fn returning(&mut self, clause: Option<&mut ReturningClause>, scope: &Scope<'_>) -> Result<Vec<Output>> {
+    pub(super) fn returning(&mut self, clause: Option<&mut ReturningClause>, scope: &Scope<'_>) -> Result<Vec<Output>> {
         let Some(clause) = clause else { return Ok(Vec::new()) };
-        if !clause.options.is_empty() {
-            return Err(Refusal::unsupported(
-                "RETURNING WITH (OLD, NEW) is not supported beside protected columns yet",
-            ));
-        }
+        let scope = &with_old_and_new(clause, scope)?;
         let outputs = self.targets(&mut clause.exprs, scope)?;
         self.read(&outputs);
         Ok(outputs)
     }
+}
+
+/// What RETURNING sees: from PostgreSQL 18 on, the changed table's rows before and after too, under names of their own.
+fn with_old_and_new<'p>(clause: &ReturningClause, scope: &Scope<'p>) -> Result<Scope<'p>> {
+    let mut scope = scope.clone();
+    let Some(changed) = scope.items.first().cloned() else { return Ok(scope) };
+    let (mut old, mut new) = ("old".to_owned(), "new".to_owned());
+    for node in &clause.options {
+        let Some(NodeEnum::ReturningOption(option)) = &node.node else { return Err(unsupported(node, 0)) };
+        let is_old = option.option == ReturningOptionKind::ReturningOptionOld as i32;
+        option.value.clone_into(if is_old { &mut old } else { &mut new });
+    }
+    for name in [old, new] {
+        if scope.items.iter().all(|item| item.name != name) {
+            scope.items.push(Item { name, table: None, by_column: false, by_name: true, ..changed.clone() });
+        }
+    }
+    Ok(scope)
 }
 
 /// Whether a value of one column is as it is a value of the other.
@@ -311,7 +291,7 @@ fn check_count(values: usize, targets: usize, listed: bool) -> Result<()> {
     Ok(())
 }
 
-fn target_column(item: &Item, target: &ResTarget) -> Result<usize> {
+pub(super) fn target_column(item: &Item, target: &ResTarget) -> Result<usize> {
     let found = item.columns.iter().position(|column| column.name == target.name).ok_or_else(|| {
         let message = format!("column \"{}\" of relation \"{}\" does not exist", target.name, item.name);
         Refusal::new("42703", message).at(target.location).stale()
@@ -325,7 +305,7 @@ fn target_column(item: &Item, target: &ResTarget) -> Result<usize> {
     Ok(found)
 }
 
-fn insert_targets(item: &Item, cols: &[Node]) -> Result<Vec<usize>> {
+pub(super) fn insert_targets(item: &Item, cols: &[Node]) -> Result<Vec<usize>> {
     if cols.is_empty() {
         return Ok((0..item.columns.len()).collect());
     }

@@ -25,7 +25,7 @@ fn as_operand(flow: Flow) -> Flow {
 }
 
 /// An operand and what it gives.
-type Side<'e> = (&'e mut Node, Ty);
+pub(super) type Side<'e> = (&'e mut Node, Ty);
 
 fn missing() -> Refusal {
     Refusal::internal("an expression without its operand")
@@ -40,7 +40,12 @@ impl Binder<'_> {
         }
         match &mut node.node {
             Some(NodeEnum::ColumnRef(column)) => column_ref(column, scope),
-            Some(NodeEnum::AConst(_) | NodeEnum::SetToDefault(_) | NodeEnum::SqlvalueFunction(_)) => Ok(Ty::Plain),
+            Some(
+                NodeEnum::AConst(_)
+                | NodeEnum::SetToDefault(_)
+                | NodeEnum::SqlvalueFunction(_)
+                | NodeEnum::MergeSupportFunc(_),
+            ) => Ok(Ty::Plain),
             Some(NodeEnum::AExpr(expr)) => {
                 let kind = AExprKind::try_from(expr.kind).unwrap_or(AExprKind::Undefined);
                 if let Some(search) = self.search(kind, expr, scope)? {
@@ -251,25 +256,32 @@ impl Binder<'_> {
 
     fn comparison(&mut self, need: Need, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
         let at = expr.location;
-        let ((left, left_type), (right, right_type)) = self.sides(expr, scope)?;
-        match (left_type, right_type) {
-            (Ty::Protected(a), Ty::Protected(b)) => self.comparable(need, &a, &b, at)?,
-            (Ty::Protected(flow), Ty::Value) => self.compare_value(need, &flow, right, at)?,
-            (Ty::Value, Ty::Protected(flow)) => self.compare_value(need, &flow, left, at)?,
-            (Ty::Protected(flow), Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => {
-                return Err(not_allowed(
-                    &flow,
-                    "comparison with an expression that is not a literal, a parameter or a column of its domain",
-                    at,
-                ));
-            }
-            (Ty::Plain | Ty::Value, Ty::Plain | Ty::Value) => {}
+        if self.rows_compared(need, expr, scope)? {
+            return Ok(Ty::Plain);
         }
+        let (left, right) = self.sides(expr, scope)?;
+        self.met(need, left, right, at)?;
         Ok(Ty::Plain)
     }
 
+    /// Two values meet in a comparison.
+    pub(super) fn met(&mut self, need: Need, left: Side<'_>, right: Side<'_>, at: i32) -> Result<()> {
+        let ((left, left_type), (right, right_type)) = (left, right);
+        match (left_type, right_type) {
+            (Ty::Protected(a), Ty::Protected(b)) => self.comparable(need, &a, &b, at),
+            (Ty::Protected(flow), Ty::Value) => self.compare_value(need, &flow, right, at),
+            (Ty::Value, Ty::Protected(flow)) => self.compare_value(need, &flow, left, at),
+            (Ty::Protected(flow), Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => Err(not_allowed(
+                &flow,
+                "comparison with an expression that is not a literal, a parameter or a column of its domain",
+                at,
+            )),
+            (Ty::Plain | Ty::Value, Ty::Plain | Ty::Value) => Ok(()),
+        }
+    }
+
     /// A literal or parameter that is compared with a protected value.
-    fn compare_value(&mut self, need: Need, flow: &Flow, node: &mut Node, at: i32) -> Result<()> {
+    pub(super) fn compare_value(&mut self, need: Need, flow: &Flow, node: &mut Node, at: i32) -> Result<()> {
         self.needs(need, flow, at)?;
         self.cell(node, &flow.column, Meeting::Compare)
     }
@@ -296,9 +308,17 @@ impl Binder<'_> {
     /// IN (…), = ANY (ARRAY[…]), < ALL (ARRAY[…]), BETWEEN.
     fn list_membership(&mut self, need: Need, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
         let at = expr.location;
+        if self.rows_compared(need, expr, scope)? {
+            return Ok(Ty::Plain);
+        }
         let left = expr.lexpr.as_deref_mut().ok_or_else(missing)?;
         let right = expr.rexpr.as_deref_mut().ok_or_else(missing)?;
         let left_type = self.expr(left, scope)?;
+        if let Ty::Protected(flow) = &left_type
+            && self.array_of_cells(need, flow, right, at)?
+        {
+            return Ok(Ty::Plain);
+        }
         let between = AExprKind::AexprBetween as i32 <= expr.kind;
         let (items, array) = match &mut right.node {
             Some(NodeEnum::List(list)) => (&mut list.items, false),
@@ -376,6 +396,10 @@ impl Binder<'_> {
             }
             SubLinkType::AnySublink | SubLinkType::AllSublink => {
                 let test = link.testexpr.as_deref_mut().ok_or_else(missing)?;
+                if let (Some(NodeEnum::RowExpr(row)), Some(Need::Equality)) = (&mut test.node, need) {
+                    self.row_among(row, query, &outputs, scope)?;
+                    return Ok(Ty::Plain);
+                }
                 let test_type = self.expr(test, scope)?;
                 let ([output], Some(need)) = (outputs.as_slice(), need) else {
                     self.plain(&test_type, "this comparison with a subquery", at)?;
@@ -387,7 +411,8 @@ impl Binder<'_> {
                 match (&test_type, &output.ty) {
                     (Ty::Protected(a), Ty::Protected(b)) => self.comparable(need, a, b, at)?,
                     (Ty::Value, Ty::Protected(flow)) => self.compare_value(need, flow, test, at)?,
-                    (Ty::Protected(flow), Ty::Value | Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => {
+                    (Ty::Protected(flow), Ty::Value) => self.values_among(need, flow, (query, 0), at)?,
+                    (Ty::Protected(flow), Ty::Plain) | (Ty::Plain, Ty::Protected(flow)) => {
                         return Err(not_allowed(flow, "comparison with a subquery of plain values", at));
                     }
                     (Ty::Plain | Ty::Value, Ty::Plain | Ty::Value) => {}

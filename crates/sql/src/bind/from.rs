@@ -1,10 +1,10 @@
-//! FROM: relations, subqueries, functions, joins, WITH.
+//! FROM: relations, subqueries, functions, joins.
 
 use drieslot_schema::TableId;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Alias, JoinExpr, JoinType, Node, RangeFunction, RangeSubselect, RangeVar, WithClause};
+use pg_query::protobuf::{Alias, JoinExpr, JoinType, Node, RangeFunction, RangeSubselect, RangeVar};
 
-use super::scope::{Column, Cte, Held, Item, Scope};
+use super::scope::{Column, Held, Item, Scope};
 use super::{Binder, Flow, Output, Ty, unsupported};
 use crate::catalog::Relation;
 use crate::census::Named;
@@ -13,7 +13,7 @@ use crate::refusal::{Refusal, Result};
 use crate::types::{string, strings};
 
 /// Gives the first columns the names that an alias lists.
-fn rename(columns: &mut [Column], names: &[Node]) {
+pub(super) fn rename(columns: &mut [Column], names: &[Node]) {
     for (column, name) in columns.iter_mut().zip(strings(names)) {
         name.clone_into(&mut column.name);
     }
@@ -33,41 +33,6 @@ fn named(range: &RangeVar) -> Named {
 }
 
 impl Binder<'_> {
-    /// WITH: binds its queries in order, and adds them to the scope's names.
-    pub(super) fn with(&mut self, clause: Option<&mut WithClause>, scope: &mut Scope<'_>) -> Result<()> {
-        let Some(clause) = clause else { return Ok(()) };
-        let recursive = clause.recursive;
-        let all: Vec<String> = clause.ctes.iter().filter_map(cte_name).collect();
-        for node in &mut clause.ctes {
-            let location = 0;
-            let Some(NodeEnum::CommonTableExpr(cte)) = &mut node.node else { return Err(unsupported(node, location)) };
-            let location = cte.location;
-            if cte.search_clause.is_some() || cte.cycle_clause.is_some() {
-                return Err(Refusal::unsupported("SEARCH and CYCLE are not supported beside protected columns yet")
-                    .at(location));
-            }
-            let known = scope.ctes.len();
-            if recursive {
-                let unseen = all.iter().filter(|name| scope.ctes.iter().all(|cte| cte.name != **name));
-                let guesses: Vec<Cte> =
-                    unseen.map(|name| Cte { name: name.clone(), columns: Vec::new(), opaque: true }).collect();
-                scope.ctes.extend(guesses);
-            }
-            let query = cte.ctequery.as_deref_mut().ok_or_else(|| Refusal::internal("WITH without a query"))?;
-            let outputs = self.query(query, Some(scope))?;
-            scope.ctes.truncate(known);
-            if recursive && outputs.iter().any(|output| matches!(output.ty, Ty::Protected(_))) {
-                return Err(Refusal::unsupported(format!("WITH RECURSIVE {} holds protected columns", cte.ctename))
-                    .hint("Leave RECURSIVE out where no query refers to itself.")
-                    .at(location));
-            }
-            let mut columns = columns_of(outputs);
-            rename(&mut columns, &cte.aliascolnames);
-            scope.ctes.push(Cte { name: cte.ctename.clone(), columns, opaque: false });
-        }
-        Ok(())
-    }
-
     /// A FROM list. `outer` is what its subqueries see.
     pub(super) fn items_of(&mut self, nodes: &mut [Node], outer: &Scope<'_>) -> Result<Vec<Item>> {
         self.items_after(nodes, outer, Vec::new())
@@ -93,6 +58,14 @@ impl Binder<'_> {
             Some(NodeEnum::RangeSubselect(sub)) => Ok(vec![self.subselect(sub, left, outer)?]),
             Some(NodeEnum::RangeFunction(function)) => Ok(vec![self.range_function(function, left, outer)?]),
             Some(NodeEnum::JoinExpr(join)) => self.join(join, left, outer),
+            Some(NodeEnum::RangeTableSample(sample)) => {
+                let scope = Scope { items: left.to_vec(), ctes: Vec::new(), parent: Some(outer) };
+                self.all_plain(sample.args.iter_mut(), &scope, "TABLESAMPLE", sample.location)?;
+                self.all_plain(sample.repeatable.as_deref_mut().into_iter(), &scope, "TABLESAMPLE", sample.location)?;
+                let relation =
+                    sample.relation.as_deref_mut().ok_or_else(|| Refusal::internal("a sample of nothing"))?;
+                self.item_in(relation, left, outer)
+            }
             _ => Err(unsupported(node, 0)),
         }
     }
@@ -216,18 +189,23 @@ impl Binder<'_> {
     }
 
     fn join(&mut self, join: &mut JoinExpr, left: &[Item], outer: &Scope<'_>) -> Result<Vec<Item>> {
-        if join.is_natural {
-            return Err(Refusal::unsupported("NATURAL JOIN is not supported beside protected columns")
-                .hint("Write JOIN … USING (…)."));
-        }
-        if join.join_using_alias.is_some() {
-            return Err(Refusal::unsupported("an alias for USING is not supported beside protected columns"));
-        }
         let missing = || Refusal::internal("a join without a side");
         let mut items = self.item_in(join.larg.as_deref_mut().ok_or_else(missing)?, left, outer)?;
         let seen: Vec<Item> = left.iter().chain(&items).cloned().collect();
         let right = self.item_in(join.rarg.as_deref_mut().ok_or_else(missing)?, &seen, outer)?;
+        if join.is_natural {
+            become_using(join, &items, &right)?;
+        }
         let columns = self.joined_columns(join, &items, &right)?;
+        let using = join.join_using_alias.as_ref().map(|alias| Item {
+            name: alias.aliasname.clone(),
+            table: None,
+            columns: columns.iter().take(join.using_clause.len()).cloned().collect(),
+            opaque: false,
+            system_columns: false,
+            by_name: true,
+            by_column: false,
+        });
         let opaque = items.iter().chain(&right).any(|item| item.by_column && item.opaque);
         items.extend(right);
         if let Some(quals) = join.quals.as_deref_mut() {
@@ -252,6 +230,7 @@ impl Binder<'_> {
             item.by_column = false;
         }
         items.push(joined);
+        items.extend(using);
         Ok(items)
     }
 
@@ -295,18 +274,30 @@ impl Binder<'_> {
     }
 }
 
+/// A natural join is one by the names that both sides have.
+fn become_using(join: &mut JoinExpr, left: &[Item], right: &[Item]) -> Result<()> {
+    let visible = |items: &[Item]| -> Vec<String> {
+        let shown = items.iter().filter(|item| item.by_column);
+        shown.flat_map(|item| item.columns.iter().map(|column| column.name.clone())).collect()
+    };
+    let theirs = visible(right);
+    let common: Vec<String> = visible(left).into_iter().filter(|name| theirs.contains(name)).collect();
+    let opaque = left.iter().chain(right).any(|item| item.by_column && item.opaque);
+    if common.is_empty() || opaque {
+        return Err(Refusal::unsupported("NATURAL JOIN is not supported here beside protected columns")
+            .hint("Write JOIN … USING (…), or CROSS JOIN."));
+    }
+    join.is_natural = false;
+    let name = |sval| Node { node: Some(NodeEnum::String(pg_query::protobuf::String { sval })) };
+    join.using_clause = common.into_iter().map(name).collect();
+    Ok(())
+}
+
 fn take(columns: &mut Vec<Column>, name: &str) -> Result<Option<Column>> {
     if columns.iter().filter(|column| column.name == name).count() > 1 {
         return Err(Refusal::new("42702", format!("common column name \"{name}\" appears more than once")));
     }
     Ok(columns.iter().position(|column| column.name == name).map(|at| columns.remove(at)))
-}
-
-fn cte_name(node: &Node) -> Option<String> {
-    match &node.node {
-        Some(NodeEnum::CommonTableExpr(cte)) => Some(cte.ctename.clone()),
-        Some(_) | None => None,
-    }
 }
 
 pub(super) fn apply_alias(item: &mut Item, alias: Option<&Alias>) {

@@ -7,14 +7,18 @@ mod expr;
 mod extreme;
 mod from;
 mod function;
+mod merge;
 mod names;
+mod row;
 mod scope;
 mod search;
 mod select;
+mod set;
 mod unnest;
 mod value;
 mod values;
 mod view;
+mod with;
 
 use std::collections::BTreeSet;
 
@@ -134,19 +138,24 @@ fn client_parameters(plain: &BTreeSet<u32>, slots: &[Slot], searches: &[Search])
         of.insert(*number, ClientParameter::Plain(index));
     }
     let cells = slots.iter().filter_map(|slot| match slot {
-        Slot::Cell(slot) => Some((&slot.source, slot.value.clone())),
+        Slot::Cell(slot) => Some((&slot.source, ClientParameter::Protected(slot.value.clone()))),
+        Slot::Cells(slot) => Some((&slot.source, ClientParameter::Protecteds(slot.value.clone()))),
         Slot::Search { .. } => None,
     });
     let patterns = searches.iter().flat_map(|search| {
         let typed = Typed { column: search.column.clone(), ty: LogicalType::Text };
-        search.pattern.iter().map(move |part| (&part.source, typed.clone()))
+        search.pattern.iter().map(move |part| (&part.source, ClientParameter::Protected(typed.clone())))
     });
-    for (source, typed) in cells.chain(patterns) {
+    for (source, wanted) in cells.chain(patterns) {
         let (SlotSource::Param(number) | SlotSource::CastParam { number }) = source else { continue };
-        let agree = match of.get(number) {
-            None => true,
-            Some(ClientParameter::Protected(other)) => common(other.ty, typed.ty).is_some(),
-            Some(ClientParameter::Plain(_) | ClientParameter::Unused) => false,
+        let (ClientParameter::Protected(typed) | ClientParameter::Protecteds(typed)) = &wanted else { continue };
+        let agree = match (of.get(number), &wanted) {
+            (None, _) => true,
+            (Some(ClientParameter::Protected(other)), ClientParameter::Protected(_))
+            | (Some(ClientParameter::Protecteds(other)), ClientParameter::Protecteds(_)) => {
+                common(other.ty, typed.ty).is_some()
+            }
+            (Some(_), _) => false,
         };
         if !agree {
             let message =
@@ -156,7 +165,7 @@ fn client_parameters(plain: &BTreeSet<u32>, slots: &[Slot], searches: &[Search])
                 .hint("Use two parameters.")
                 .column(&typed.column.id));
         }
-        of.entry(*number).or_insert(ClientParameter::Protected(typed));
+        of.entry(*number).or_insert(wanted);
     }
     let highest = of.keys().next_back().copied().unwrap_or(0);
     if i64::from(highest) > LAST_CLIENT_PARAMETER {
@@ -182,7 +191,7 @@ fn cut(text: &str, plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Template> {
         }
         let slot = usize::try_from(number - first).map_err(|_| lost())?;
         let seen = seen.get_mut(slot).ok_or_else(lost)?;
-        if std::mem::replace(seen, true) && matches!(slots.get(slot), Some(Slot::Cell(_)) | None) {
+        if std::mem::replace(seen, true) && matches!(slots.get(slot), Some(Slot::Cell(_) | Slot::Cells(_)) | None) {
             return Err(lost());
         }
         pieces.push(Piece::Slot { slot, server: plain.len() + slot + 1 });

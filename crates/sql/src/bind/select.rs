@@ -26,6 +26,7 @@ impl Binder<'_> {
             Some(NodeEnum::InsertStmt(insert)) => self.insert(insert, outer),
             Some(NodeEnum::UpdateStmt(update)) => self.update(update, outer),
             Some(NodeEnum::DeleteStmt(delete)) => self.delete(delete, outer),
+            Some(NodeEnum::MergeStmt(merge)) => self.merge(merge, outer),
             _ => Err(unsupported(node, 0)),
         }
     }

@@ -138,7 +138,7 @@ fn agrees(env: &Env<'_>, id: &TableId, name: &str, found: &Held) -> Result<()> {
 /// The column that a slot is for.
 fn column_of<'s>(slot: &'s Slot, searches: &'s [Search]) -> Result<&'s Protected> {
     match slot {
-        Slot::Cell(cell) => Some(&cell.value.column),
+        Slot::Cell(cell) | Slot::Cells(cell) => Some(&cell.value.column),
         Slot::Search { search, .. } => searches.get(*search).map(|search| &search.column),
     }
     .ok_or_else(|| Refusal::internal("a search that is not there"))

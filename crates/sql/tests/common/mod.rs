@@ -199,6 +199,7 @@ fn show_rewritten(rewritten: &Rewritten) -> String {
                 let purpose = if slot.purpose == Purpose::Store { "store" } else { "compare" };
                 lines.push(format!("slot {} {purpose} {}", source(&slot.source), short(&slot.value)));
             }
+            Slot::Cells(slot) => lines.push(format!("slot {} array {}", source(&slot.source), short(&slot.value))),
             Slot::Search { search, part } => lines.push(format!("slot {part:?} of search {search}")),
         }
     }

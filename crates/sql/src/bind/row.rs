@@ -1,0 +1,165 @@
+//! Comparisons of rows, with values of a subquery, and with arrays that are not written out.
+
+use drieslot_schema::LogicalType;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{AConst, AExpr, AExprKind, Node, ParamRef, RowExpr, TypeName, a_const::Val};
+
+use super::scope::Scope;
+use super::value::Meeting;
+use super::{Binder, FIRST_SLOT, Flow, Need, Output, Ty, not_allowed};
+use crate::refusal::{Refusal, Result};
+use crate::statement::{CellSlot, Purpose, Slot, SlotSource, Typed};
+use crate::types::{is_text, logical, loosened};
+
+fn row(node: Option<&mut Node>) -> Option<&mut RowExpr> {
+    match node.and_then(|node| node.node.as_mut()) {
+        Some(NodeEnum::RowExpr(row)) => Some(row),
+        Some(_) | None => None,
+    }
+}
+
+fn unequal(at: i32) -> Refusal {
+    Refusal::new("42601", "unequal number of entries in row expressions").at(at)
+}
+
+impl Binder<'_> {
+    /// `(a, b) = (c, d)` and `(a, b) IN ((c, d), …)`: value by value. `false` where it is no such comparison.
+    pub(super) fn rows_compared(&mut self, need: Need, expr: &mut AExpr, scope: &Scope<'_>) -> Result<bool> {
+        let at = expr.location;
+        let is_in = expr.kind == AExprKind::AexprIn as i32;
+        let distinct = [AExprKind::AexprDistinct, AExprKind::AexprNotDistinct].iter().any(|k| *k as i32 == expr.kind);
+        if need != Need::Equality || !(is_in || distinct || expr.kind == AExprKind::AexprOp as i32) {
+            return Ok(false);
+        }
+        let Some(left) = row(expr.lexpr.as_deref_mut()) else { return Ok(false) };
+        let rights: Vec<&mut RowExpr> = match expr.rexpr.as_deref_mut().and_then(|node| node.node.as_mut()) {
+            Some(NodeEnum::RowExpr(right)) if !is_in => vec![right],
+            Some(NodeEnum::List(list)) if is_in => {
+                let all = list.items.len();
+                let rows: Vec<_> = list.items.iter_mut().filter_map(|node| row(Some(node))).collect();
+                if rows.len() != all {
+                    return Ok(false);
+                }
+                rows
+            }
+            Some(_) | None => return Ok(false),
+        };
+        let left_types = self.types(&mut left.args, scope)?;
+        for right in rights {
+            let right_types = self.types(&mut right.args, scope)?;
+            if left_types.len() != right_types.len() {
+                return Err(unequal(at));
+            }
+            let pairs = left.args.iter_mut().zip(&left_types).zip(right.args.iter_mut().zip(right_types));
+            for ((a, a_type), (b, b_type)) in pairs {
+                if let (Ty::Value, Ty::Protected(flow), true) = (a_type, &b_type, is_in) {
+                    return Err(not_allowed(flow, "standing in a list", at));
+                }
+                self.met(need, (a, a_type.clone()), (b, b_type), at)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn types(&mut self, nodes: &mut [Node], scope: &Scope<'_>) -> Result<Vec<Ty>> {
+        nodes.iter_mut().map(|node| self.expr(node, scope)).collect()
+    }
+
+    /// `(a, b) IN (SELECT c, d …)`.
+    pub(super) fn row_among(
+        &mut self,
+        row: &mut RowExpr,
+        query: &mut Node,
+        outputs: &[Output],
+        scope: &Scope<'_>,
+    ) -> Result<()> {
+        let at = row.location;
+        if row.args.len() != outputs.len() {
+            return Err(unequal(at));
+        }
+        for (index, (node, output)) in row.args.iter_mut().zip(outputs).enumerate() {
+            match (self.expr(node, scope)?, &output.ty) {
+                (Ty::Protected(a), Ty::Protected(b)) => self.comparable(Need::Equality, &a, b, at)?,
+                (Ty::Value, Ty::Protected(flow)) => self.compare_value(Need::Equality, flow, node, at)?,
+                (Ty::Protected(flow), Ty::Value) => {
+                    self.values_among(Need::Equality, &flow, (&mut *query, index), at)?
+                }
+                (Ty::Protected(flow), Ty::Plain) => {
+                    return Err(not_allowed(&flow, "comparison with a subquery of plain values", at));
+                }
+                (Ty::Plain, Ty::Protected(flow)) => {
+                    return Err(not_allowed(flow, "comparison with a subquery of plain values", at));
+                }
+                (Ty::Plain | Ty::Value, Ty::Plain | Ty::Value) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// `column IN (VALUES …)`: a column of a subquery that has literals and parameters only.
+    pub(super) fn values_among(
+        &mut self,
+        need: Need,
+        flow: &Flow,
+        (query, index): (&mut Node, usize),
+        at: i32,
+    ) -> Result<()> {
+        self.needs(need, flow, at)?;
+        if !is_text(flow.ty) {
+            // A string in a subquery is a text, whatever it is compared with.
+            return Err(not_allowed(flow, "comparison with literals in a subquery", at)
+                .hint("Write the values out: IN (…, …)."));
+        }
+        self.convert_output(query, index, flow, Meeting::Compare)
+    }
+
+    /// `column = ANY ($1)` or `ANY ('{…}')`: the array becomes one of cells. `false` where it is no such array.
+    pub(super) fn array_of_cells(&mut self, need: Need, flow: &Flow, node: &mut Node, at: i32) -> Result<bool> {
+        let Some((source, cast)) = array(node) else { return Ok(false) };
+        let fits = cast.is_none_or(|ty| {
+            element(ty)
+                .is_some_and(|ty| ty == loosened(ty) && (ty == loosened(flow.ty) || (is_text(ty) && is_text(flow.ty))))
+        });
+        if !fits {
+            let message = format!("column {} is of type {}, not that of the array", flow.column.id, flow.ty);
+            return Err(Refusal::new("42804", message)
+                .hint(format!("Cast the array to {}[].", loosened(flow.ty)))
+                .column(&flow.column.id)
+                .at(at));
+        }
+        self.needs(need, flow, at)?;
+        let ty = if matches!(flow.ty, LogicalType::Numeric(Some(_))) { flow.ty } else { loosened(flow.ty) };
+        let value = Typed { column: flow.column.clone(), ty };
+        let number = i32::try_from(self.slots.len()).ok().and_then(|index| FIRST_SLOT.checked_add(index));
+        let number = number.ok_or_else(|| Refusal::new("54000", "the statement has too many literals"))?;
+        self.slots.push(Slot::Cells(CellSlot { source, value, purpose: Purpose::Compare }));
+        *node = Node { node: Some(NodeEnum::ParamRef(ParamRef { number, location: at })) };
+        Ok(true)
+    }
+}
+
+/// A parameter or a text that holds an array, and the type of the cast around it.
+#[allow(clippy::wildcard_enum_match_arm, reason = "nothing else is an array that is not written out")]
+fn array(node: &Node) -> Option<(SlotSource, Option<&TypeName>)> {
+    let (node, cast) = match &node.node {
+        Some(NodeEnum::TypeCast(cast)) => (cast.arg.as_deref()?, Some(cast.type_name.as_ref()?)),
+        Some(_) | None => (node, None),
+    };
+    match node.node.as_ref()? {
+        NodeEnum::ParamRef(param) if (1..FIRST_SLOT).contains(&param.number) => {
+            Some((SlotSource::Param(u32::try_from(param.number).ok()?), cast))
+        }
+        NodeEnum::AConst(AConst { val: Some(Val::Sval(text)), .. }) => {
+            Some((SlotSource::Literal { text: Some(text.sval.clone()), explicit_cast: false }, cast))
+        }
+        _ => None,
+    }
+}
+
+/// The type of an array's elements.
+fn element(ty: &TypeName) -> Option<LogicalType> {
+    if ty.array_bounds.len() != 1 {
+        return None;
+    }
+    logical(&TypeName { array_bounds: Vec::new(), ..ty.clone() })
+}
