@@ -119,6 +119,13 @@ async fn typed_values(session: &Client) {
         assert_eq!((row.get::<_, &str>(0), row.get::<_, i32>(1), row.get::<_, bool>(2)), ("Peeters", 41, true));
     }
     assert!(session.query_opt(&statement, &[&85_073_003_328_i64, &"piet"]).await.unwrap().is_none());
+    let statement = session.prepare("SELECT person_id FROM person WHERE age = ANY ($1) ORDER BY 1").await.unwrap();
+    assert_eq!(statement.params(), [Type::INT4_ARRAY]);
+    let found = session.query(&statement, &[&vec![Some(41), None, Some(35)]]).await.unwrap();
+    assert_eq!(found.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [1, 2, 9, 10]);
+    let text = "SELECT count(*) FROM person WHERE nickname = ANY ($1) AND national_number <> ALL ($2)";
+    let row = session.query_one(text, &[&vec!["jan", "lee"], &Vec::<i64>::new()]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 4);
     let error = session.prepare("SELECT * FROM person WHERE family_name = $1").await.unwrap_err();
     assert_eq!(code(&error), "0A000");
     let error = session.execute("UPDATE person SET shoe_size = $1", &[&"x"]).await.unwrap_err();

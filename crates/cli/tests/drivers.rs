@@ -61,7 +61,7 @@ struct Driver {
 const PYTHON: &str = "{target}/bin/python";
 
 /// What SQLAlchemy does too that is not there yet.
-const SQLALCHEMY: [&str; 2] = ["find ANY", "cursor"];
+const SQLALCHEMY: [&str; 1] = ["cursor"];
 
 const QUICK: [Driver; 6] = [
     Driver {
@@ -70,7 +70,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &[PYTHON, "psycopg3.py"],
         environment: &[],
-        pending: &["find ANY", "cursor"],
+        pending: &["cursor"],
     },
     Driver {
         name: "psycopg2",
@@ -78,7 +78,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &[PYTHON, "psycopg2_driver.py"],
         environment: &[],
-        pending: &["find ANY", "cursor"],
+        pending: &["cursor"],
     },
     Driver {
         name: "asyncpg",
@@ -86,7 +86,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &[PYTHON, "asyncpg_driver.py"],
         environment: &[],
-        pending: &["find ANY", "copy in", "move"],
+        pending: &["copy in", "move"],
     },
     Driver {
         name: "SQLAlchemy over psycopg 3",
@@ -110,7 +110,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &["node", "pg.mjs"],
         environment: &[],
-        pending: &["find ANY", "cursor"],
+        pending: &["cursor"],
     },
 ];
 
@@ -122,7 +122,7 @@ const fn pgx(name: &'static str, environment: &'static [(&'static str, &'static 
         prepare: &["go", "build", "-o", "{target}/pgx", "."],
         command: &["{target}/pgx"],
         environment,
-        pending: &["find ANY", "copy in", "cursor"],
+        pending: &["copy in", "cursor"],
     }
 }
 
@@ -156,20 +156,15 @@ const SLOW: [Driver; 11] = [
         environment: &[("DRIVER_BINDING", "client")],
         pending: &["cursor"],
     },
-    java("pgjdbc, simple", JDBC, &[("DRIVER_MODE", "preferQueryMode=simple")], &["find ANY", "cursor"]),
-    java("pgjdbc, extended", JDBC, &[("DRIVER_MODE", "prepareThreshold=5")], &["find ANY", "cursor"]),
+    java("pgjdbc, simple", JDBC, &[("DRIVER_MODE", "preferQueryMode=simple")], &["cursor"]),
+    java("pgjdbc, extended", JDBC, &[("DRIVER_MODE", "prepareThreshold=5")], &["cursor"]),
     java(
         "pgjdbc, prepared at once, batches rewritten",
         JDBC,
         &[("DRIVER_MODE", "prepareThreshold=1&reWriteBatchedInserts=true")],
-        &["find ANY", "cursor"],
+        &["cursor"],
     ),
-    java(
-        "pgjdbc, everything cached",
-        JDBC,
-        &[("DRIVER_MODE", "preferQueryMode=extendedCacheEverything")],
-        &["find ANY", "cursor"],
-    ),
+    java("pgjdbc, everything cached", JDBC, &[("DRIVER_MODE", "preferQueryMode=extendedCacheEverything")], &["cursor"]),
     java("Hibernate 6", HIBERNATE, &[], &[]),
     pgx("pgx, cache_statement", &[("DRIVER_MODE", "cache_statement")]),
     pgx("pgx, cache_describe", &[("DRIVER_MODE", "cache_describe")]),

@@ -55,6 +55,23 @@ impl LogicalType {
         }
     }
 
+    /// OID of the array type that PostgreSQL gives to a parameter which values of this type are compared with: of text
+    /// for both text types.
+    pub const fn array_oid(self) -> u32 {
+        match self {
+            Self::Bool => 1000,
+            Self::Int2 => 1005,
+            Self::Int4 => 1007,
+            Self::Int8 => 1016,
+            Self::Numeric(_) => 1231,
+            Self::Text | Self::Varchar(_) => 1009,
+            Self::Date => 1182,
+            Self::Timestamp => 1115,
+            Self::Timestamptz => 1185,
+            Self::Uuid => 2951,
+        }
+    }
+
     /// `pg_type.typlen`: bytes, or -1 for variable length.
     pub const fn typlen(self) -> i16 {
         match self {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::result_large_err, reason = "a refusal ends its statement: no fast path carries one")]
 
+mod array;
 mod bind;
 mod catalog;
 mod census;
@@ -24,6 +25,7 @@ mod template;
 mod types;
 mod walk;
 
+pub use array::elements as array_elements;
 pub use catalog::{CATALOG_SQL, Catalog, CatalogColumn, CatalogError, Ctype, Relation, SYSTEM_CATALOG_SQL};
 pub use plan::{Session, plan};
 pub use refusal::Refusal;

@@ -2,9 +2,10 @@
 //! processor says of its parameters is told in the client's numbering.
 
 use bytes::{BufMut, BytesMut};
-use drieslot_sql::{ClientParameter, Rewritten, ServerParameter, Slot, SlotSource};
+use drieslot_sql::{CellSlot, ClientParameter, Rewritten, ServerParameter, Slot, SlotSource};
 use drieslot_wire as wire;
 
+use super::array::{self, BYTEA_ARRAY_OID, CellArray};
 use super::cells::Column;
 use super::search::{Answer, part_oid};
 use super::{Session, Stall};
@@ -86,6 +87,14 @@ impl Session {
         let lost = || Refusal::internal("a parameter without its column");
         let slot = match rewritten.slots.get(index).ok_or_else(lost)? {
             Slot::Cell(slot) => slot,
+            Slot::Cells(slot) => {
+                let column = columns.get(index).and_then(Option::as_ref).ok_or_else(lost)?;
+                let sealed = self.seal_array(bind, slot, column)?;
+                if let Some(sealed) = &sealed {
+                    array::put_binary(sealed, cell);
+                }
+                return Ok(sealed.is_some());
+            }
             Slot::Search { search, part } => {
                 let answer = answers.get(*search).ok_or_else(lost)?;
                 if let Some(found) = answer {
@@ -123,12 +132,37 @@ impl Session {
         }
         Ok(true)
     }
+
+    /// The cells of an array; `None` for NULL.
+    fn seal_array(
+        &mut self,
+        bind: &wire::Bind<'_>,
+        slot: &CellSlot,
+        column: &Column,
+    ) -> Result<Option<CellArray>, Refusal> {
+        let number = match &slot.source {
+            SlotSource::Literal { text: None, .. } => return Ok(None),
+            SlotSource::Literal { text: Some(text), .. } => {
+                return array::seal_text(&mut self.cells, column, slot, text).map(Some);
+            }
+            SlotSource::Param(number) | SlotSource::CastParam { number } => *number,
+        };
+        let (format, value) = client_value(bind, number)?;
+        let Some(bytes) = value else { return Ok(None) };
+        if format == 1 {
+            return array::seal_binary(&mut self.cells, column, slot, bytes).map(Some);
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\""))?;
+        array::seal_text(&mut self.cells, column, slot, text).map(Some)
+    }
 }
 
 pub(super) fn server_oids(rewritten: &Rewritten, declared: &[u32]) -> Vec<u32> {
     let of = |parameter: &ServerParameter| match parameter {
         ServerParameter::Slot(index) => match rewritten.slots.get(*index) {
             Some(Slot::Search { part, .. }) => part_oid(*part),
+            Some(Slot::Cells(_)) => BYTEA_ARRAY_OID,
             Some(Slot::Cell(_)) | None => BYTEA_OID,
         },
         ServerParameter::Client(number) => declared.get(number.saturating_sub(1) as usize).copied().unwrap_or(0),
@@ -178,6 +212,9 @@ pub(super) fn client_oids(rewritten: &Rewritten, server: &[u32], declared: &[u32
         ClientParameter::Plain(at) => server.get(*at).copied().unwrap_or(0),
         ClientParameter::Protected(typed) => {
             declared.get(index).copied().filter(|oid| *oid != 0).unwrap_or(typed.ty.oid())
+        }
+        ClientParameter::Protecteds(typed) => {
+            declared.get(index).copied().filter(|oid| *oid != 0).unwrap_or(typed.ty.array_oid())
         }
         ClientParameter::Unused => declared.get(index).copied().unwrap_or(0),
     };

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use drieslot_sql::{self as sql, Kind, Rewritten, Slot, SlotSource, Statement, Template};
 use drieslot_wire::{self as wire, Target};
 
+use super::array;
 use super::bind::server_oids;
 use super::cells::{Column, hex};
 use super::copy::{CopyIn, CopyOut, CopyShape};
@@ -261,6 +262,12 @@ impl Session {
     fn expression(&mut self, slot: &Slot, column: Option<&Column>, answers: &[Answer]) -> Result<String, Refusal> {
         let slot = match slot {
             Slot::Cell(slot) => slot,
+            Slot::Cells(slot) => {
+                let Some(text) = literal(&slot.source)? else { return Ok("NULL".to_owned()) };
+                let column = column.ok_or_else(|| Refusal::internal("a literal without its column"))?;
+                let sealed = array::seal_text(&mut self.cells, column, slot, &text)?;
+                return Ok(array::expression(&sealed));
+            }
             Slot::Search { search, part } => {
                 let answer = answers.get(*search).ok_or_else(|| Refusal::internal("a search without its answer"))?;
                 return Ok(answer.as_ref().map_or_else(|| "NULL".to_owned(), |found| found.expression(*part)));
@@ -280,7 +287,7 @@ impl Session {
 
     pub(super) fn slot_columns(&mut self, slots: &[Slot]) -> Result<Vec<Option<Column>>, Stall> {
         self.cells.columns(slots.iter().map(|slot| match slot {
-            Slot::Cell(slot) => Some((&slot.value.column, slot.value.ty)),
+            Slot::Cell(slot) | Slot::Cells(slot) => Some((&slot.value.column, slot.value.ty)),
             Slot::Search { .. } => None,
         }))
     }
@@ -499,8 +506,9 @@ fn search_comes_first(planned: &[Arc<Statement>]) -> Result<(), Refusal> {
             )
             .hint("Send the statements one by one."));
         }
-        changes |= !matches!(statement.command, Command::Begin | Command::Set | Command::Show | Command::Savepoint)
-            && !(statement.command == Command::Select && !statement.effects.ddl);
+        let looks = statement.command == Command::Select && !statement.effects.ddl;
+        changes |=
+            !looks && !matches!(statement.command, Command::Begin | Command::Set | Command::Show | Command::Savepoint);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! replaced by one that must fail, and the processor's error by ours: the protocol stays in step, and a refusal ends
 //! a transaction exactly as an error of PostgreSQL does.
 
+mod array;
 mod bind;
 mod cells;
 mod client;

@@ -1,7 +1,7 @@
 //! INSERT … SELECT * FROM unnest('{…}'::type[], …): how Django inserts many rows. The elements of the array literals
 //! become cells.
 //!
-//! Owns this one shape and the reading of its array literals; an array that is a parameter is refused for a protected
+//! Owns this one shape; an array that is a parameter is refused for a protected
 //! column.
 
 use drieslot_schema::LogicalType;
@@ -15,6 +15,7 @@ use super::scope::{Held, Item, Scope};
 use super::select::location;
 use super::value::Meeting;
 use super::{Binder, Flow, Ty};
+use crate::array::elements;
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
 use crate::types::{is_builtin, logical};
@@ -81,48 +82,6 @@ fn literal(node: &Node) -> Option<(&str, Vec<TypeName>)> {
         return None;
     };
     Some((&text.sval, casts))
-}
-
-/// `array_in` for one dimension: `{a,"b",NULL}`. `None` for any other form.
-fn elements(text: &str) -> Option<Vec<Option<String>>> {
-    let inside = text.trim_matches(|c: char| c.is_ascii_whitespace()).strip_prefix('{')?.strip_suffix('}')?;
-    let mut found = Vec::new();
-    if inside.trim_matches(|c: char| c.is_ascii_whitespace()).is_empty() {
-        return Some(found);
-    }
-    let mut rest = inside;
-    loop {
-        let (element, after) = one(rest.trim_start_matches(|c: char| c.is_ascii_whitespace()))?;
-        found.push(element);
-        let after = after.trim_start_matches(|c: char| c.is_ascii_whitespace());
-        if after.is_empty() {
-            return Some(found);
-        }
-        rest = after.strip_prefix(',')?;
-    }
-}
-
-/// One element, and what follows it.
-fn one(text: &str) -> Option<(Option<String>, &str)> {
-    if let Some(mut quoted) = text.strip_prefix('"') {
-        let mut value = String::new();
-        loop {
-            let mut characters = quoted.chars();
-            match characters.next()? {
-                '"' => return Some((Some(value), characters.as_str())),
-                '\\' => value.push(characters.next()?),
-                other => value.push(other),
-            }
-            quoted = characters.as_str();
-        }
-    }
-    let end = text.find(',').unwrap_or(text.len());
-    let (bare, after) = text.split_at_checked(end)?;
-    let bare = bare.trim_end_matches(|c: char| c.is_ascii_whitespace());
-    if bare.is_empty() || bare.contains(['{', '}', '"', '\\']) {
-        return None;
-    }
-    Some(((!bare.eq_ignore_ascii_case("null")).then(|| bare.to_owned()), after))
 }
 
 impl Binder<'_> {
@@ -197,39 +156,4 @@ impl Binder<'_> {
 
 fn unbounded() -> Node {
     Node { node: Some(NodeEnum::Integer(pg_query::protobuf::Integer { ival: -1 })) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::elements;
-
-    #[test]
-    fn array_literals_are_read_as_postgresql_reads_them() {
-        let read = |text: &str| {
-            elements(text).map(|all| all.iter().map(|one| format!("{one:?}")).collect::<Vec<_>>().join(" "))
-        };
-        assert_eq!(read("{}").unwrap(), "");
-        assert_eq!(read(" { } ").unwrap(), "");
-        assert_eq!(read("{1, 2 ,NULL}").unwrap(), r#"Some("1") Some("2") None"#);
-        assert_eq!(
-            read(r#"{"a,\"\\}","NULL", "" ," x"}"#).unwrap(),
-            r#"Some("a,\"\\}") Some("NULL") Some("") Some(" x")"#
-        );
-        for wrong in [
-            "",
-            "1,2",
-            "{1,}",
-            "{,}",
-            "{{1},{2}}",
-            "[1:1]={1}",
-            "{a\"b\"}",
-            "{\"a\"b}",
-            "{\"a}",
-            "{a\\b}",
-            "{1}2",
-            "{\"",
-        ] {
-            assert_eq!(read(wrong), None, "{wrong}");
-        }
-    }
 }
