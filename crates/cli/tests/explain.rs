@@ -32,7 +32,7 @@ fn explain_tells_and_shows_no_value() {
     assert_eq!(
         before,
         "public.person.age (exact integer, domain trial.public.person.age): a mandate must allow read and search.
-public.person.family_name (sealed text, domain trial.public.person.family_name): a mandate must allow write.
+public.person.family_name (sealed with search text, domain trial.public.person.family_name): a mandate must allow write.
 A literal is read as text and becomes a cell of public.person.family_name, to be stored in it.
 A literal is read as integer and becomes a cell of public.person.age, to be compared with it.
 Result column 1 holds cells of public.person.age, opened as integer.

@@ -1,5 +1,5 @@
-//! The gateway's own look at the processor's catalogue, or at the cells that a search may match, over the session's own connection, so that it sees what
-//! the session's open transaction sees.
+//! The gateway's own look at the processor's catalogue, or at the cells that a search may match, over the session's own
+//! connection, so that it sees what the session's open transaction sees.
 
 use bytes::BytesMut;
 use drieslot_sql::{CATALOG_SQL, SYSTEM_CATALOG_SQL};
