@@ -9,7 +9,6 @@ FILE holds a function secret (or with --shares, a share) as 64 hexadecimal digit
 hexadecimal, with or without \\x, as `COPY (SELECT column FROM table) TO STDOUT` gives them; \\N is NULL.
 """
 import argparse
-import datetime
 import hmac
 import json
 import pathlib
@@ -19,24 +18,11 @@ import sys
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
-CODES = {"boolean": 1, "smallint": 2, "integer": 3, "bigint": 4, "numeric": 5, "text": 6, "character varying": 6,
-         "date": 7, "timestamp without time zone": 8, "timestamp with time zone": 9, "uuid": 10}
-ALIASES = {"bool": "boolean", "int2": "smallint", "int": "integer", "int4": "integer", "int8": "bigint", "decimal": "numeric",
-           "varchar": "character varying", "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone"}
+from cell_values import CODES, PADDED, CellError, family_of, require, text_of
+
 FUNCTIONS = ("structure", "access", "keys")
 PROTECTIONS = {"sealed": 1, "exact": 2, "ordered": 3}
 ORDER_BITS = {"smallint": 16, "integer": 32, "date": 32}
-DATE_RANGE = (-2451545, 2145031949)
-TIMESTAMP_RANGE = (-211813488000000000, 9223371331200000000)
-
-
-class CellError(Exception):
-    """One of the errors of docs/format.md."""
-
-
-def require(condition, error="not canonical"):
-    if not condition:
-        raise CellError(error)
 
 
 def part(data):
@@ -87,7 +73,7 @@ class DomainKey:
             plain = cipher.decrypt(nonce, body, data)
         except (InvalidTag, ValueError):  # some versions raise ValueError where nothing but a tag is left
             raise CellError("refused") from None
-        return unpad(plain) if CODES[family] in (5, 6) else plain
+        return unpad(plain) if family in PADDED else plain
 
 
 def order_code_length(type_name):
@@ -107,82 +93,6 @@ def unpad(plain):
     value = plain.rstrip(b"\x00")
     require(value[-1:] == b"\x80" and length_class(len(value) - 1) == len(plain), "refused")
     return value[:-1]
-
-
-def text_of(family, plain):
-    """A canonical plaintext as PostgreSQL writes it, DateStyle ISO, TimeZone UTC."""
-    sizes = {"boolean": 1, "smallint": 2, "integer": 4, "bigint": 8, "date": 4, "uuid": 16}
-    size = sizes.get(family, 8 if family.startswith("timestamp") else None)
-    require(size in (None, len(plain)))
-    if family == "boolean":
-        require(plain[0] < 2)
-        return "ft"[plain[0]]
-    if family in ("smallint", "integer", "bigint"):
-        return str(int.from_bytes(plain, "big", signed=True))
-    if family == "numeric":
-        return numeric(plain)
-    if family == "date" or family.startswith("timestamp"):
-        return moment(family, int.from_bytes(plain, "big", signed=True))
-    if family == "uuid":
-        digits = plain.hex()
-        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-    try:
-        text = plain.decode()
-    except UnicodeDecodeError:
-        raise CellError("not canonical") from None
-    require("\0" not in text)
-    return text
-
-
-def numeric(plain):
-    require(len(plain) >= 8)
-    count, weight, sign, scale = struct.unpack(">HhHH", plain[:8])
-    require(len(plain) == 8 + 2 * count)
-    digits = struct.unpack(f">{count}H", plain[8:])
-    special = {0xC000: ("NaN", 0), 0xD000: ("Infinity", 0x20), 0xF000: ("-Infinity", 0x20)}.get(sign)
-    if special:
-        require((count, weight, scale) == (0, 0, special[1]))
-        return special[0]
-    require(sign in (0, 0x4000) and scale <= 16383 and all(digit < 10000 for digit in digits))
-    require((digits[0] and digits[-1]) if digits else (weight, sign) == (0, 0))
-    group = lambda power: "%04d" % digits[weight - power] if 0 <= weight - power < count else "0000"
-    whole = "".join(group(power) for power in range(max(weight, 0), -1, -1)).lstrip("0") or "0"
-    fraction = "".join(group(-1 - at) for at in range(-(-scale // 4)))[:scale]
-    return ("-" if sign else "") + whole + ("." + fraction if scale else "")
-
-
-def civil(days):
-    """Year (0 is 1 BC), month, day of a number of days since 2000-01-01; the calendar repeats after 400 years."""
-    cycles, day = divmod(days, 146097)
-    date = datetime.date(2000, 1, 1) + datetime.timedelta(day)
-    return date.year + 400 * cycles, date.month, date.day
-
-
-def moment(family, value):
-    bits = 31 if family == "date" else 63
-    if value == 2**bits - 1:
-        return "infinity"
-    if value == -(2**bits):
-        return "-infinity"
-    low, end = DATE_RANGE if family == "date" else TIMESTAMP_RANGE
-    require(low <= value < end)
-    days, micros = (value, 0) if family == "date" else divmod(value, 86400 * 10**6)
-    year, month, day = civil(days)
-    text = "%04d-%02d-%02d" % (year if year > 0 else 1 - year, month, day)
-    if family != "date":
-        seconds, fraction = divmod(micros, 10**6)
-        text += " %02d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
-        text += (".%06d" % fraction).rstrip("0") if fraction else ""
-        text += "+00" if family.endswith("with time zone") else ""
-    return text + (" BC" if year <= 0 else "")
-
-
-def family_of(name):
-    family = name.split("(")[0].strip().lower()
-    family = ALIASES.get(family, family)
-    if family not in CODES:
-        sys.exit(f"unknown type {name}: use one of {', '.join(CODES)}")
-    return family
 
 
 def check_vectors(directory):

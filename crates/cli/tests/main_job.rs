@@ -71,10 +71,11 @@ fn differ(trial: &Trial, sql: &str, expected: Answer<'_>) -> Option<String> {
 
 /// Both sides hold the same.
 fn same_content(trial: &Trial) {
-    for table in ["SELECT * FROM person ORDER BY person_id", "SELECT * FROM permit ORDER BY permit_id"] {
-        let through = trial.app(table);
+    for table in ["person", "permit", "measure", "file"] {
+        let all = format!("SELECT * FROM {table} ORDER BY {table}_id");
+        let through = trial.app(&all);
         assert!(through.ok, "{}", through.err);
-        assert_eq!(through.out, plain(trial, table).out);
+        assert_eq!(through.out, plain(trial, &all).out);
     }
 }
 
@@ -88,6 +89,7 @@ fn statements_answer_as_plain_postgresql_or_are_refused() {
     assert!(wrong.is_empty(), "{} of {} statements differ:\n{}", wrong.len(), all.len(), wrong.join("\n"));
     same_content(&trial);
     described(&trial);
+    styles(&trial);
     transactions(&trial);
     copies(&trial);
     same_content(&trial);
@@ -111,6 +113,27 @@ fn same_script(trial: &Trial, script: &str) -> Said {
     let reference = run(&mut trial.superuser_psql(REFERENCE), script);
     assert_eq!(comparable(script, &through), comparable(script, &reference), "{script}\n{}", through.err);
     through
+}
+
+/// Settings of the session that change how values are read and written.
+fn styles(trial: &Trial) {
+    for style in ["postgres", "postgres_verbose", "sql_standard", "iso_8601"] {
+        same_script(trial, &format!("SET intervalstyle = '{style}';\nSELECT file_id, stay FROM file ORDER BY 1;\n"));
+    }
+    same_script(
+        trial,
+        "SET intervalstyle = sql_standard;\nUPDATE file SET stay = '1 day 2:00' WHERE file_id = 5 RETURNING stay;\n\
+         RESET intervalstyle;\nSELECT stay FROM file WHERE file_id = 5;\n",
+    );
+    let said = trial
+        .app_script("SET intervalstyle = sql_standard;\nUPDATE file SET stay = '-1 day 2:00' WHERE file_id = 5;\n");
+    assert!(said.err.contains("0A000") && said.err.contains("HINT:  "), "{}", said.err);
+    for digits in ["1", "3"] {
+        same_script(
+            trial,
+            &format!("SET extra_float_digits = {digits};\nSELECT ratio, mass FROM measure ORDER BY measure_id;\n"),
+        );
+    }
 }
 
 fn transactions(trial: &Trial) {

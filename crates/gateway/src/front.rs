@@ -173,12 +173,36 @@ async fn sign_in(
     if !settings.iter().any(|(name, _)| name == "client_encoding") {
         settings.push(("client_encoding".to_owned(), "UTF8".to_owned()));
     }
+    for (name, value) in &settings {
+        check_value_setting(name, value)?;
+    }
+    // These are not reported, so that what a role or a database has set would go unnoticed.
+    for (name, value) in [("extra_float_digits", "1"), ("bytea_output", "hex")] {
+        if !settings.iter().any(|(given, _)| given == name) {
+            settings.push((name.to_owned(), value.to_owned()));
+        }
+    }
     let connection = shared.connector.connect(&settings).await?;
     for (name, value) in &connection.parameters {
         required_setting(name, value)?;
     }
     let session = shared.new_session_id()?;
     Ok((Who { session, principal: user, database, client: address.to_string() }, connection))
+}
+
+/// Settings that change the text of values and that PostgreSQL does not report must be the gateway's.
+fn check_value_setting(name: &str, value: &str) -> Result<(), Refusal> {
+    let wrong = match name {
+        "extra_float_digits" => value.trim().parse::<i32>().is_ok_and(|digits| digits < 1),
+        "bytea_output" => value != "hex",
+        "options" => value.contains("extra_float_digits") || value.contains("bytea_output"),
+        _ => false,
+    };
+    if !wrong {
+        return Ok(());
+    }
+    Err(Refusal::new("0A000", format!("the start-up setting {name} would change how protected values are written"))
+        .hint("Leave extra_float_digits and bytea_output out of the connection's settings."))
 }
 
 async fn authenticate(shared: &Shared, client: &mut Peer, user: &str) -> Result<(), Refusal> {

@@ -155,9 +155,16 @@ pub enum ClassificationError {
     /// The same table twice.
     #[error("table {0} is classified twice")]
     DuplicateTable(TableId),
-    /// `exact` needs one byte string per value; an unconstrained numeric has several (1.0 and 1.00).
-    #[error("{0}: `exact` needs numeric(precision, scale), because 1.0 and 1.00 are equal but written differently")]
-    ExactNumeric(ColumnId),
+    /// `exact` needs one byte string per value.
+    #[error("{id}: `exact` is not possible for {ty}: {why}")]
+    NotExact {
+        /// The column.
+        id: Box<ColumnId>,
+        /// Its type.
+        ty: LogicalType,
+        /// What stands in the way.
+        why: &'static str,
+    },
     /// Only types of bounded width have an order code.
     #[error("{id}: `ordered` is not possible for {ty}: {}", not_ordered(*ty))]
     NotOrdered {
@@ -195,7 +202,9 @@ fn not_ordered(ty: LogicalType) -> &'static str {
     match ty {
         LogicalType::Numeric(None) => "write numeric(precision, scale)",
         LogicalType::Numeric(Some(_)) => "its precision may be 33 at most",
-        LogicalType::Text | LogicalType::Varchar(_) => "the order of texts depends on a collation; use `exact`",
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => {
+            "the order of texts depends on a collation; use `exact`"
+        }
         LogicalType::Bool
         | LogicalType::Int2
         | LogicalType::Int4
@@ -203,7 +212,14 @@ fn not_ordered(ty: LogicalType) -> &'static str {
         | LogicalType::Date
         | LogicalType::Timestamp
         | LogicalType::Timestamptz
+        | LogicalType::Float4
+        | LogicalType::Float8
+        | LogicalType::Bytea
+        | LogicalType::Time
+        | LogicalType::Inet
+        | LogicalType::Cidr
         | LogicalType::Uuid => "use `exact`",
+        LogicalType::Interval | LogicalType::Json | LogicalType::Jsonb => "use `sealed`",
     }
 }
 
@@ -258,14 +274,14 @@ impl Classification {
 /// Cells of one domain are compared as bytes, so they must be made alike; two sealed columns may share a domain whatever
 /// their types, but all columns of a domain have one protection.
 fn check_column(protected: &Protected, domains: &mut BTreeMap<Domain, Protected>) -> Result<(), ClassificationError> {
-    match protected.protection {
-        Protection::Exact if protected.ty == LogicalType::Numeric(None) => {
-            return Err(ClassificationError::ExactNumeric(protected.id.clone()));
+    match (protected.protection, protected.ty.why_not_exact()) {
+        (Protection::Exact, Some(why)) => {
+            return Err(ClassificationError::NotExact { id: Box::new(protected.id.clone()), ty: protected.ty, why });
         }
-        Protection::Ordered if protected.ty.order_bits().is_none() => {
+        (Protection::Ordered, _) if protected.ty.order_bits().is_none() => {
             return Err(ClassificationError::NotOrdered { id: Box::new(protected.id.clone()), ty: protected.ty });
         }
-        Protection::Sealed | Protection::Exact | Protection::Ordered => {}
+        (Protection::Sealed | Protection::Exact | Protection::Ordered, _) => {}
     }
     if protected.search && !matches!(protected.ty, LogicalType::Text | LogicalType::Varchar(_)) {
         return Err(ClassificationError::NoText { id: Box::new(protected.id.clone()), ty: protected.ty });

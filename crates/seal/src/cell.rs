@@ -68,6 +68,11 @@ impl ColumnCipher {
         self.ty
     }
 
+    /// Whether cells of equal values are equal, and so compared by the processor.
+    pub fn is_compared(&self) -> bool {
+        self.protection.shows_equality()
+    }
+
     /// The epoch whose cells this opens and makes.
     pub fn epoch(&self) -> u16 {
         self.key.context().epoch
@@ -304,20 +309,42 @@ fn type_code(ty: LogicalType) -> u8 {
         LogicalType::Timestamp => 8,
         LogicalType::Timestamptz => 9,
         LogicalType::Uuid => 10,
+        LogicalType::Float4 => 11,
+        LogicalType::Float8 => 12,
+        LogicalType::Bpchar(_) => 13,
+        LogicalType::Bytea => 14,
+        LogicalType::Time => 15,
+        LogicalType::Interval => 16,
+        LogicalType::Json => 17,
+        LogicalType::Jsonb => 18,
+        LogicalType::Inet => 19,
+        LogicalType::Cidr => 20,
     }
 }
 
 /// Whether a type's values vary in length, and are padded.
 fn is_padded(ty: LogicalType) -> bool {
     match ty {
-        LogicalType::Numeric(_) | LogicalType::Text | LogicalType::Varchar(_) => true,
+        LogicalType::Numeric(_)
+        | LogicalType::Text
+        | LogicalType::Varchar(_)
+        | LogicalType::Bpchar(_)
+        | LogicalType::Bytea
+        | LogicalType::Json
+        | LogicalType::Jsonb
+        | LogicalType::Inet
+        | LogicalType::Cidr => true,
         LogicalType::Bool
         | LogicalType::Int2
         | LogicalType::Int4
         | LogicalType::Int8
+        | LogicalType::Float4
+        | LogicalType::Float8
         | LogicalType::Date
+        | LogicalType::Time
         | LogicalType::Timestamp
         | LogicalType::Timestamptz
-        | LogicalType::Uuid => false,
+        | LogicalType::Uuid
+        | LogicalType::Interval => false,
     }
 }

@@ -2,10 +2,20 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
 
 use drieslot_schema::LogicalType;
-use drieslot_seal::values::{decode_binary, decode_text, encode_binary, encode_text};
+use drieslot_seal::values::{check_exact, decode_binary, decode_text, encode_binary, encode_text};
 use drieslot_seal::{Settings, ValueError};
 
-const TYPES: [&str; 12] = [
+const TYPES: [&str; 22] = [
+    "real",
+    "float8",
+    "char(3)",
+    "bytea",
+    "time",
+    "interval",
+    "json",
+    "jsonb",
+    "inet",
+    "cidr",
     "bool",
     "int2",
     "int4",
@@ -34,7 +44,13 @@ fn encode(ty: &str, text: &str) -> Result<Vec<u8>, ValueError> {
 
 #[test]
 fn equal_values_have_equal_bytes_whatever_their_spelling() {
-    let alike: [(&str, &[&str]); 6] = [
+    let alike: [(&str, &[&str]); 12] = [
+        ("real", &["0.1", "1e-1", " +.1 ", "0.100000001"]),
+        ("float8", &["NaN", "nan", " NAN "]),
+        ("char(3)", &["a", "a ", "a  ", "a       "]),
+        ("bytea", &["\\x6a61", "\\x6A 61", "ja", "\\152\\141"]),
+        ("time", &["7:30", "07:30:00", "07:30:00.0000001"]),
+        ("inet", &["2001:db8::1", "2001:0DB8:0:0:0:0:0:1/128"]),
         ("int4", &["7", "+7", " 007 "]),
         ("numeric(10,2)", &["1", "1.0", "1.00", "1.000", "+01.001", "100e-2", "0.0999999e1"]),
         ("numeric(10,2)", &["0", "-0", "-0.00", "0e3", "-0.004"]),
@@ -72,6 +88,22 @@ fn errors_have_the_state_of_postgresql_and_never_the_value() {
         ("timestamptz", "7654-01-01 00:00:00+16", "22009"),
         ("timestamptz", "7654-01-01 00:00:00 geheim/x", "0A000"),
         ("uuid", "geheim", "22P02"),
+        ("real", "geheim", "22P02"),
+        ("real", "7654e76", "22003"),
+        ("float8", "7654e-765", "22003"),
+        ("char(3)", "geheim", "22001"),
+        ("bytea", "\\xgeheim", "22023"),
+        ("bytea", "\\geheim", "22P02"),
+        ("bytea", "gehe\0im", "22021"),
+        ("time", "geheim", "22007"),
+        ("time", "76:54", "22008"),
+        ("interval", "geheim", "22007"),
+        ("interval", "7654321098 days", "22015"),
+        ("json", "{\"geheim\":}", "22P02"),
+        ("jsonb", "{\"geheim\": 7654e7654321}", "22003"),
+        ("jsonb", "\"geheim\\u0000\"", "22P05"),
+        ("inet", "geheim", "22P02"),
+        ("cidr", "76.54.0.1/8", "22P02"),
     ];
     for (ty, text, sqlstate) in faults {
         let error = encode(ty, text).unwrap_err();
@@ -107,6 +139,40 @@ fn binary_parameters_may_be_of_any_integer_or_text_type() {
 }
 
 #[test]
+fn what_equals_another_value_with_other_bytes_is_refused_where_cells_are_compared() {
+    for (ty, text, sound) in [
+        ("real", "-0", false),
+        ("real", "0", true),
+        ("real", "NaN", true),
+        ("real", "-1", true),
+        ("float8", "-0.0", false),
+        ("float8", "-1e-320", true),
+        ("float8", "-inf", true),
+        ("text", "-0", true),
+    ] {
+        let checked = check_exact(ty.parse().unwrap(), &encode(ty, text).unwrap());
+        assert_eq!(checked.map_err(|error| error.sqlstate), if sound { Ok(()) } else { Err("0A000") }, "{ty} {text}");
+    }
+    assert!(check_exact(LogicalType::Float4, &[0xff, 0xc0, 0, 0]).is_err());
+    assert!(check_exact(LogicalType::Float8, &[0x7f, 0xf8, 0, 0, 0, 0, 0, 1]).is_err());
+    for ty in ["numeric", "bpchar", "interval", "json", "jsonb"] {
+        assert!(ty.parse::<LogicalType>().unwrap().why_not_exact().is_some(), "{ty}");
+    }
+}
+
+#[test]
+fn json_may_be_nested_deeply_but_not_endlessly() {
+    for ty in ["json", "jsonb"] {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(encode(ty, &nested(500)).is_ok());
+        for deep in [502, 100_000] {
+            assert_eq!(encode(ty, &nested(deep)).unwrap_err().sqlstate, "54001");
+            assert_eq!(encode(ty, &"{\"a\":".repeat(deep)).unwrap_err().sqlstate, "54001");
+        }
+    }
+}
+
+#[test]
 fn time_zones_are_those_that_postgresql_reports() {
     for known in ["UTC", "Europe/Brussels", "<+02>-02", "<-03:30>+03:30", "Etc/GMT+5"] {
         assert!(Settings::named(known).is_some(), "{known}");
@@ -130,20 +196,19 @@ fn no_bytes_and_no_text_make_it_panic() {
     let types: Vec<LogicalType> = TYPES.iter().map(|name| name.parse().unwrap()).collect();
     for _ in 0..20_000 {
         let kind = next() % 4;
-        let bytes: Vec<u8> =
-            (0..next() % 24)
-                .map(|_| {
-                    if kind == 0 {
-                        next() as u8
-                    } else {
-                        b"0123456789-+:. TeEZ/{}\0\x7f\xff\x01"[(next() % 26) as usize]
-                    }
-                })
-                .collect();
+        let bytes: Vec<u8> = (0..next() % 24)
+            .map(|_| {
+                if kind == 0 {
+                    next() as u8
+                } else {
+                    b"0123456789-+:. TeEZ/{}\0\x7f\xff\x01[]\"\\,uP"[(next() % 33) as usize]
+                }
+            })
+            .collect();
         let text = String::from_utf8_lossy(&bytes);
         for ty in &types {
             let (mut canonical, mut out) = (Vec::new(), Vec::new());
-            for oid in [0, 20, 21, 23, 25] {
+            for oid in [0, 20, 21, 23, 25, 700] {
                 if encode_binary(*ty, oid, &bytes, &mut canonical).is_ok() {
                     decode_text(*ty, &canonical, &settings(), &mut out).unwrap();
                 }

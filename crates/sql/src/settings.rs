@@ -61,6 +61,10 @@ fn check(name: &str, value: Option<&str>, protects: bool) -> Result<()> {
         "datestyle" if protects && !value.split(',').any(|part| part.trim() == "iso") => {
             Err(refuse(name, "Drieslot reads and writes protected dates in ISO form.").hint("SET datestyle = ISO."))
         }
+        "extra_float_digits" if protects && value.trim().parse::<i32>().is_ok_and(|digits| digits < 1) => {
+            Err(refuse(name, "Drieslot writes protected numbers with all their digits.")
+                .hint("SET extra_float_digits = 1."))
+        }
         "role" | "session_authorization" if protects => {
             Err(refuse(name, "The trace would name another than the one who acts.").hint("Connect as the other role."))
         }

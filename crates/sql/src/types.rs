@@ -38,7 +38,8 @@ pub(crate) fn logical(ty: &TypeName) -> Option<LogicalType> {
         "int4" => "integer",
         "int8" => "bigint",
         "varchar" => "varchar",
-        "numeric" | "text" | "date" | "timestamp" | "timestamptz" | "uuid" => name,
+        "numeric" | "text" | "bpchar" | "bytea" | "date" | "time" | "timestamp" | "timestamptz" | "uuid" | "float4"
+        | "float8" | "interval" | "json" | "jsonb" | "inet" | "cidr" => name,
         _ => return None,
     };
     let modifiers = modifiers?;
@@ -87,15 +88,25 @@ pub(crate) fn loosened(ty: LogicalType) -> LogicalType {
     match ty {
         LogicalType::Varchar(_) => LogicalType::Varchar(None),
         LogicalType::Numeric(_) => LogicalType::Numeric(None),
+        LogicalType::Bpchar(_) => LogicalType::Bpchar(None),
         LogicalType::Bool
         | LogicalType::Int2
         | LogicalType::Int4
         | LogicalType::Int8
+        | LogicalType::Float4
+        | LogicalType::Float8
         | LogicalType::Text
+        | LogicalType::Bytea
         | LogicalType::Date
+        | LogicalType::Time
         | LogicalType::Timestamp
         | LogicalType::Timestamptz
-        | LogicalType::Uuid => ty,
+        | LogicalType::Uuid
+        | LogicalType::Interval
+        | LogicalType::Json
+        | LogicalType::Jsonb
+        | LogicalType::Inet
+        | LogicalType::Cidr => ty,
     }
 }
 

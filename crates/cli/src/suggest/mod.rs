@@ -118,7 +118,7 @@ fn domain_name(
 }
 
 fn exact_type(column: &Column) -> Option<LogicalType> {
-    column.ty.filter(|ty| *ty != LogicalType::Numeric(None))
+    column.ty.filter(|ty| ty.why_not_exact().is_none())
 }
 
 fn suggest_column(
@@ -146,7 +146,7 @@ fn suggest_column(
             format!("{id}.{}: {}, but no protection exists for {} yet", column.name, kind.what(), column.type_name);
         return (plain(kind.class(), "personal, but its type cannot be protected yet"), Some(note));
     };
-    let exact = table.indexed.contains(&column.name) && ty != LogicalType::Numeric(None);
+    let exact = table.indexed.contains(&column.name) && ty.why_not_exact().is_none();
     let protection = if exact { Protection::Exact } else { Protection::Sealed };
     let why =
         if exact { format!("{}; an index or a uniqueness needs equality", kind.what()) } else { kind.what().into() };

@@ -185,6 +185,8 @@ fn type_text(name: &TypeName) -> String {
     let base = names.last().cloned().unwrap_or_default();
     let base = match names.as_slice() {
         [schema, _] if schema == "pg_catalog" => base,
+        // PostgreSQL's internal type of one byte, which is not `char`.
+        [_] if base == "char" => "\"char\"".to_owned(),
         [_] => base,
         _ => names.join("."),
     };

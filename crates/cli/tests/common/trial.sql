@@ -28,6 +28,30 @@ CREATE TABLE permit (
     remark text
 );
 
+CREATE TABLE measure (
+    measure_id integer PRIMARY KEY,
+    ratio real,
+    weight double precision,
+    dose real UNIQUE,
+    mass double precision,
+    code character(5),
+    initials char(3) NOT NULL UNIQUE,
+    scan bytea,
+    digest bytea,
+    wake time without time zone,
+    slot time
+);
+
+CREATE TABLE file (
+    file_id integer PRIMARY KEY,
+    raw json,
+    facts jsonb,
+    stay interval,
+    seen_from inet,
+    login_from inet,
+    network cidr
+);
+
 CREATE TABLE street (street_id integer PRIMARY KEY, name text NOT NULL, length_m integer);
 
 -- pgbench makes these anew.
@@ -56,6 +80,22 @@ COPY public.permit (permit_id, national_number, kind, remark) FROM stdin;
 4	44040444444	stay	\\N is not null
 5	\N	work	nobody's
 6	99999999999	work	unknown person
+\.
+
+COPY measure FROM stdin;
+1	1.5	0.1	2.5	0.1	abc	jp	\\x00ff	\\x6a616e	07:30:00	12:00:00
+2	-0	-1e-300	0.1	1e+300	abc  	lee	\\x	\\x	23:59:59.999999	00:00:00
+3	NaN	Infinity	NaN	-Infinity	     	x	Jan \\\\ \\001	\\x00	24:00:00	24:00:00
+4	\N	\N	\N	\N	\N	é€😀	\N	\N	\N	\N
+5	16777216	123456789012345680	3.4028235e+38	5e-324	Zoë é		\\xdeadbeef	\\xDEAD BEEF	00:00	07:30
+\.
+
+COPY file FROM stdin;
+1	{"b" : 1.50, "a":[] }	{"bb":1.50, "a":[1,2 , {"z":null}],"bb":2e2}	1 year 2 mons 3 days 04:05:06.789	192.168.1.5/24	10.0.0.1	10.0.0.0/8
+2	"caf\\u00e9"	"caf\\u00e9 \\ud83d\\ude00 \\t \\" \\\\ / \\u001f"	-1 mons +2 days -00:00:00.5	2001:DB8:0:0:0:0:0:1	::ffff:1.2.3.4	2001:db8::/32
+3	 null 	 null 	00:00:00	10.0.0.1	10.0.0.1/32	1.2.3.4
+4	\N	\N	\N	\N	\N	\N
+5	[]	{}	P1Y2M3DT4H5M6.7S	::/0	10.0.0.1/8	::/0
 \.
 
 INSERT INTO street VALUES (1, 'Veldstraat', 300), (2, 'Rue Neuve', 750), (3, 'Langemunt', 250);

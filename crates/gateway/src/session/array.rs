@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use bytes::BufMut;
-use drieslot_sql::CellSlot;
+use drieslot_seal::values::Given;
+use drieslot_sql::{CellSlot, Purpose};
 use drieslot_wire as wire;
 
-use super::cells::{Cells, Column, hex};
+use super::cells::{Cells, Column, Input, hex};
 use crate::refusal::Refusal;
 
 const BYTEA_OID: u32 = 17;
@@ -20,14 +21,17 @@ fn dimensions(column: &Column) -> Refusal {
         .hint("Send an array of one dimension that begins at 1.")
 }
 
+fn given(slot: &CellSlot, oid: u32) -> Given {
+    Given { oid, explicit_cast: false, compared: slot.purpose == Purpose::Compare }
+}
+
 /// An array in text form.
 pub(super) fn seal_text(cells: &mut Cells, column: &Column, slot: &CellSlot, text: &str) -> Result<CellArray, Refusal> {
     let elements = drieslot_sql::array_elements(text).ok_or_else(|| dimensions(column))?;
     let seal = |element: Option<String>| {
         let Some(text) = element else { return Ok(None) };
         let mut cell = Vec::new();
-        cells.check_purpose(column, slot.purpose, text.as_bytes())?;
-        cells.seal_text(column, text.as_bytes(), false, &mut cell)?;
+        cells.seal(column, given(slot, 0), Input::Text(text.as_bytes()), &mut cell)?;
         Ok(Some(cell))
     };
     elements.into_iter().map(seal).collect()
@@ -44,8 +48,7 @@ pub(super) fn seal_binary(
     let seal = |element: Option<&[u8]>| {
         let Some(bytes) = element else { return Ok(None) };
         let mut cell = Vec::new();
-        cells.check_binary_purpose(column, slot.purpose, oid, bytes)?;
-        cells.seal_binary(column, oid, bytes, &mut cell)?;
+        cells.seal(column, given(slot, oid), Input::Binary(bytes), &mut cell)?;
         Ok(Some(cell))
     };
     elements.into_iter().map(seal).collect()

@@ -2,11 +2,12 @@
 //! processor says of its parameters is told in the client's numbering.
 
 use bytes::{BufMut, BytesMut};
-use drieslot_sql::{CellSlot, ClientParameter, Rewritten, ServerParameter, Slot, SlotSource};
+use drieslot_seal::values::Given;
+use drieslot_sql::{CellSlot, ClientParameter, Purpose, Rewritten, ServerParameter, Slot, SlotSource};
 use drieslot_wire as wire;
 
 use super::array::{self, BYTEA_ARRAY_OID, CellArray};
-use super::cells::Column;
+use super::cells::{Column, Input};
 use super::search::{Answer, part_oid};
 use super::{Session, Stall};
 use crate::refusal::Refusal;
@@ -104,13 +105,12 @@ impl Session {
             }
         };
         let column = columns.get(index).and_then(Option::as_ref).ok_or_else(lost)?;
+        let compared = slot.purpose == Purpose::Compare;
         let (number, explicit_cast) = match &slot.source {
             SlotSource::Literal { text: None, .. } => return Ok(false),
             SlotSource::Literal { text: Some(text), explicit_cast } => {
-                if !explicit_cast {
-                    self.cells.check_purpose(column, slot.purpose, text.as_bytes())?;
-                }
-                self.cells.seal_text(column, text.as_bytes(), *explicit_cast, cell)?;
+                let given = Given { oid: 0, explicit_cast: *explicit_cast, compared };
+                self.cells.seal(column, given, Input::Text(text.as_bytes()), cell)?;
                 return Ok(true);
             }
             SlotSource::Param(number) => (*number, false),
@@ -118,18 +118,9 @@ impl Session {
         };
         let (format, value) = client_value(bind, number)?;
         let Some(bytes) = value else { return Ok(false) };
-        if format == 1 {
-            let oid = oids.get(number.saturating_sub(1) as usize).copied().unwrap_or(0);
-            if !explicit_cast {
-                self.cells.check_binary_purpose(column, slot.purpose, oid, bytes)?;
-            }
-            self.cells.seal_binary(column, oid, bytes, cell)?;
-        } else {
-            if !explicit_cast {
-                self.cells.check_purpose(column, slot.purpose, bytes)?;
-            }
-            self.cells.seal_text(column, bytes, explicit_cast, cell)?;
-        }
+        let oid = oids.get(number.saturating_sub(1) as usize).copied().unwrap_or(0);
+        let value = if format == 1 { Input::Binary(bytes) } else { Input::Text(bytes) };
+        self.cells.seal(column, Given { oid, explicit_cast, compared }, value, cell)?;
         Ok(true)
     }
 

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use drieslot_schema::{ColumnId, Domain, LogicalType, Protected};
-use drieslot_seal::values::{self, Settings, ValueError};
+use drieslot_seal::values::{self, Given, IntervalStyle, Settings, ValueError};
 use drieslot_seal::{CellKey, ColumnCipher, Nonces};
-use drieslot_sql::Purpose;
 use zeroize::Zeroize;
 
 use super::Stall;
@@ -21,13 +20,21 @@ pub(super) struct Column {
     pub(super) cipher: Arc<ColumnCipher>,
 }
 
+/// A value as the client gave it.
+#[derive(Clone, Copy)]
+pub(super) enum Input<'a> {
+    Text(&'a [u8]),
+    Binary(&'a [u8]),
+}
+
 /// Seals and opens for one session. Ciphers live as long as the lease of their key.
 pub(super) struct Cells {
     shared: Arc<Shared>,
     ciphers: HashMap<Protected, (Arc<CellKey>, Arc<ColumnCipher>)>,
     nonces: Nonces,
     /// Session settings that values depend on; `None` while the session's TimeZone is not understood.
-    pub(super) settings: Option<Settings>,
+    settings: Option<Settings>,
+    interval_style: IntervalStyle,
     /// Whether DateStyle is ISO.
     pub(super) iso_dates: bool,
     plain: Vec<u8>,
@@ -46,8 +53,22 @@ impl Cells {
             ciphers: HashMap::new(),
             nonces: Nonces::new(),
             settings: None,
+            interval_style: IntervalStyle::default(),
             iso_dates: false,
             plain: Vec::new(),
+        }
+    }
+
+    pub(super) fn set_time_zone(&mut self, name: &str) {
+        let settings = Settings::named(name);
+        self.settings = settings.map(|settings| Settings { interval_style: self.interval_style, ..settings });
+    }
+
+    pub(super) fn set_interval_style(&mut self, name: &str) {
+        // PostgreSQL 15 to 18 have no other.
+        self.interval_style = IntervalStyle::named(name).unwrap_or_default();
+        if let Some(settings) = &mut self.settings {
+            settings.interval_style = self.interval_style;
         }
     }
 
@@ -104,9 +125,28 @@ impl Cells {
 
     /// A number that the column would have to round equals none of its values, but its rounded form may: such a
     /// comparison is refused.
-    pub(super) fn check_purpose(&self, column: &Column, purpose: Purpose, text: &[u8]) -> Result<(), Refusal> {
+    fn check_scale(&self, column: &Column, given: Given, value: Input<'_>) -> Result<(), Refusal> {
         let LogicalType::Numeric(Some((_, scale))) = column.ty else { return Ok(()) };
-        if purpose == Purpose::Store || !rounds(text, usize::from(scale)) {
+        if !given.compared || given.explicit_cast {
+            return Ok(());
+        }
+        let rounded = match value {
+            Input::Text(text) => rounds(text, usize::from(scale)),
+            Input::Binary(bytes) => {
+                let numeric = LogicalType::Numeric(None);
+                let (mut plain, mut text) = (Vec::new(), Vec::new());
+                values::encode_binary(numeric, given.oid, bytes, &mut plain)
+                    .map_err(|error| value_error(column, &error))?;
+                let settings = self.settings_for(numeric)?;
+                let decoded = values::decode_text(numeric, &plain, settings, &mut text);
+                plain.zeroize();
+                decoded.map_err(|error| value_error(column, &error))?;
+                let rounded = rounds(&text, usize::from(scale));
+                text.zeroize();
+                rounded
+            }
+        };
+        if !rounded {
             return Ok(());
         }
         Err(Refusal::new("0A000", "a number with more decimals than the protected column cannot be compared with it")
@@ -114,59 +154,35 @@ impl Cells {
             .hint("Round the value before comparing."))
     }
 
-    /// The same for a value in binary form.
-    pub(super) fn check_binary_purpose(
-        &self,
-        column: &Column,
-        purpose: Purpose,
-        oid: u32,
-        bytes: &[u8],
-    ) -> Result<(), Refusal> {
-        let numeric = LogicalType::Numeric(None);
-        if purpose == Purpose::Store || !matches!(column.ty, LogicalType::Numeric(Some(_))) {
-            return Ok(());
-        }
-        let (mut plain, mut text) = (Vec::new(), Vec::new());
-        values::encode_binary(numeric, oid, bytes, &mut plain).map_err(|error| value_error(column, &error))?;
-        let settings = self.settings_for(numeric)?;
-        let decoded = values::decode_text(numeric, &plain, settings, &mut text);
-        plain.zeroize();
-        decoded.map_err(|error| value_error(column, &error))?;
-        let checked = self.check_purpose(column, purpose, &text);
-        text.zeroize();
-        checked
-    }
-
-    /// A value in text form becomes a cell, appended to `out`.
-    pub(super) fn seal_text(
+    /// A value becomes a cell, appended to `out`.
+    pub(super) fn seal(
         &mut self,
         column: &Column,
-        text: &[u8],
-        explicit_cast: bool,
+        given: Given,
+        value: Input<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let text = std::str::from_utf8(text)
-            .map_err(|_| Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\""))?;
+        self.check_scale(column, given, value)?;
         let ty = column.ty;
         let mut plain = std::mem::take(&mut self.plain);
-        let encoded = self.settings_for(ty).and_then(|settings| {
-            values::encode_text(ty, text, explicit_cast, settings, &mut plain)
-                .map_err(|error| value_error(column, &error))
+        let encoded = match value {
+            Input::Text(text) => self.settings_for(ty).and_then(|settings| {
+                let text = std::str::from_utf8(text)
+                    .map_err(|_| Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\""))?;
+                values::encode_text_as(ty, given, text, settings, &mut plain)
+                    .map_err(|error| value_error(column, &error))
+            }),
+            Input::Binary(bytes) => {
+                values::encode_binary_as(ty, given, bytes, &mut plain).map_err(|error| value_error(column, &error))
+            }
+        };
+        let encoded = encoded.and_then(|()| {
+            if column.cipher.is_compared() {
+                values::check_exact(ty, &plain).map_err(|error| value_error(column, &error))
+            } else {
+                Ok(())
+            }
         });
-        self.finish_seal(column, plain, encoded, out)
-    }
-
-    /// A value in binary form of type `oid` becomes a cell, appended to `out`.
-    pub(super) fn seal_binary(
-        &mut self,
-        column: &Column,
-        oid: u32,
-        bytes: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
-        let mut plain = std::mem::take(&mut self.plain);
-        let encoded =
-            values::encode_binary(column.ty, oid, bytes, &mut plain).map_err(|error| value_error(column, &error));
         self.finish_seal(column, plain, encoded, out)
     }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use drieslot_sql::{self as sql, Kind, Rewritten, Slot, SlotSource, Statement, Template};
+use drieslot_seal::values::Given;
+use drieslot_sql::{self as sql, Kind, Purpose, Rewritten, Slot, SlotSource, Statement, Template};
 use drieslot_wire::{self as wire, Target};
 
 use super::array;
 use super::bind::server_oids;
-use super::cells::{Column, hex};
+use super::cells::{Column, Input, hex};
 use super::copy::{CopyIn, CopyOut, CopyShape};
 use super::expect::{Expect, Portal, Prepared, Run, Undo};
 use super::rows::RowView;
@@ -276,11 +277,9 @@ impl Session {
         let Some(text) = literal(&slot.source)? else { return Ok("NULL".to_owned()) };
         let column = column.ok_or_else(|| Refusal::internal("a literal without its column"))?;
         let explicit_cast = matches!(slot.source, SlotSource::Literal { explicit_cast: true, .. });
-        if !explicit_cast {
-            self.cells.check_purpose(column, slot.purpose, text.as_bytes())?;
-        }
         let (mut cell, mut digits) = (Vec::new(), Vec::new());
-        self.cells.seal_text(column, text.as_bytes(), explicit_cast, &mut cell)?;
+        let given = Given { oid: 0, explicit_cast, compared: slot.purpose == Purpose::Compare };
+        self.cells.seal(column, given, Input::Text(text.as_bytes()), &mut cell)?;
         hex(&cell, &mut digits);
         Ok(format!("'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits)))
     }

@@ -245,9 +245,8 @@ impl Session {
     /// ParameterStatus: what values and the parser depend on is checked, not assumed.
     pub(crate) fn note_parameter(&mut self, name: &str, value: &str) {
         match name {
-            "TimeZone" => {
-                self.cells.settings = drieslot_seal::values::Settings::named(value);
-            }
+            "TimeZone" => self.cells.set_time_zone(value),
+            "IntervalStyle" => self.cells.set_interval_style(value),
             "server_version" => {
                 let major = value.split(|c: char| !c.is_ascii_digit()).next();
                 self.server_major = major.and_then(|digits| digits.parse().ok()).unwrap_or(0);

@@ -65,6 +65,21 @@ pub(super) fn parse(type_name: &'static str, text: &str) -> Result<Reading, Valu
     Err(if legible { ValueError::unsupported(type_name, HINT) } else { syntax(type_name) })
 }
 
+/// Reads a text of type `time`: `h:m[:s[.fraction]]`. PostgreSQL also takes some forms with a day or a zone, and drops it.
+pub(super) fn parse_time_of_day(text: &str) -> Result<i64, ValueError> {
+    const TIME_HINT: &str = "Write the time alone, as 23:59:00.";
+    let trimmed = trim(text);
+    if trimmed.len() > MAX_LEN {
+        return Err(syntax("time"));
+    }
+    if let Some((time, "")) = time_fields(trimmed) {
+        return time_of_day(&time);
+    }
+    let lower = trimmed.to_ascii_lowercase();
+    let legible = lower.bytes().any(|byte| byte.is_ascii_digit()) || WORDS.iter().any(|word| lower.contains(word));
+    Err(if legible { ValueError::unsupported("time", TIME_HINT) } else { syntax("time") })
+}
+
 fn syntax(type_name: &str) -> ValueError {
     ValueError { sqlstate: "22007", ..ValueError::syntax(type_name) }
 }
@@ -190,7 +205,7 @@ fn time_of_day(time: &Time<'_>) -> Result<i64, ValueError> {
 
 /// `ParseFractionalSecond`: by way of a double, rounded half to even, because PostgreSQL does so.
 #[expect(clippy::cast_possible_truncation, reason = "a fraction times a million is between 0 and a million")]
-fn fraction_micros(fraction: &str) -> Result<i64, ValueError> {
+pub(super) fn fraction_micros(fraction: &str) -> Result<i64, ValueError> {
     if fraction.is_empty() {
         return Ok(0);
     }

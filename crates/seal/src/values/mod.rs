@@ -3,18 +3,26 @@
 //! Owns the byte-for-byte agreement with PostgreSQL 15 to 18 under `DateStyle = ISO`. A form that PostgreSQL might
 //! read in another way than this module does is refused, and no error ever holds the value.
 
+mod bytes;
 mod calendar;
 mod datetime;
+mod declared;
 mod error;
+mod float;
 mod integer;
+mod interval;
+mod json;
 mod moment;
+mod network;
 mod numeric;
 mod plain;
 
 use drieslot_schema::LogicalType;
 use jiff::tz::TimeZone;
 
+pub use declared::{Given, encode_binary_as, encode_text_as};
 pub use error::ValueError;
+pub use interval::IntervalStyle;
 
 /// `unknown`, the type of an untyped literal.
 const UNKNOWN_OID: u32 = 705;
@@ -24,17 +32,21 @@ const UNKNOWN_OID: u32 = 705;
 pub struct Settings {
     /// The session's `TimeZone`.
     pub time_zone: TimeZone,
+    /// The session's `IntervalStyle`.
+    pub interval_style: IntervalStyle,
 }
 
 impl Settings {
-    /// For a `TimeZone` as PostgreSQL reports it: an IANA name, `UTC`, or the POSIX form of `SET TIME ZONE +2`.
+    /// For a `TimeZone` as PostgreSQL reports it and the default of `IntervalStyle`: an IANA name, `UTC`, or the POSIX form of `SET TIME ZONE +2`.
     /// `None` where the zone is not known: the session must then be refused.
     pub fn named(time_zone: &str) -> Option<Self> {
         let known = match time_zone.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
             None => TimeZone::get(time_zone).ok(),
             Some((_, offset)) => fixed_zone(offset),
         };
-        known.filter(|zone| !zone.is_unknown()).map(|time_zone| Self { time_zone })
+        known
+            .filter(|zone| !zone.is_unknown())
+            .map(|time_zone| Self { time_zone, interval_style: IntervalStyle::default() })
     }
 }
 
@@ -57,19 +69,31 @@ pub fn encode_text(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<(), ValueError> {
+    if text.contains('\0') {
+        return Err(plain::nul());
+    }
     match ty {
         LogicalType::Bool => out.push(u8::from(plain::parse_bool(text)?)),
         LogicalType::Int2 | LogicalType::Int4 | LogicalType::Int8 => integer::encode_text(ty, text, out)?,
         LogicalType::Numeric(modifier) => numeric::encode_text(modifier, text, out)?,
         LogicalType::Text => plain::encode_text(text, None, explicit_cast, out)?,
         LogicalType::Varchar(limit) => plain::encode_text(text, limit, explicit_cast, out)?,
+        LogicalType::Float4 => float::encode_text4(text, out)?,
+        LogicalType::Float8 => float::encode_text8(text, out)?,
+        LogicalType::Bpchar(length) => plain::encode_padded(text, length, explicit_cast, out)?,
+        LogicalType::Bytea => bytes::encode_text(text, out)?,
         LogicalType::Date => out.extend_from_slice(&moment::parse_date(text)?.to_be_bytes()),
+        LogicalType::Time => out.extend_from_slice(&moment::parse_time(text)?.to_be_bytes()),
         LogicalType::Timestamp => out.extend_from_slice(&moment::parse_timestamp(text)?.to_be_bytes()),
         LogicalType::Timestamptz => {
             let micros = moment::parse_timestamptz(text, &settings.time_zone)?;
             out.extend_from_slice(&micros.to_be_bytes());
         }
         LogicalType::Uuid => out.extend_from_slice(&plain::parse_uuid(text)?),
+        LogicalType::Interval => interval::encode_text(settings.interval_style, text, out)?,
+        LogicalType::Json => json::encode_json(text, out)?,
+        LogicalType::Jsonb => json::encode_jsonb(text, out)?,
+        LogicalType::Inet | LogicalType::Cidr => network::encode_text(ty, text, out)?,
     }
     Ok(())
 }
@@ -96,6 +120,14 @@ pub fn encode_binary(ty: LogicalType, wire_oid: u32, bytes: &[u8], out: &mut Vec
         LogicalType::Numeric(modifier) => numeric::encode_binary(modifier, bytes, out)?,
         LogicalType::Text => plain::encode_binary(bytes, None, out)?,
         LogicalType::Varchar(limit) => plain::encode_binary(bytes, limit, out)?,
+        LogicalType::Float4 => out.extend_from_slice(&fixed::<4>(ty, bytes)?),
+        LogicalType::Float8 => float::encode_binary8(oid, bytes, out)?,
+        LogicalType::Bpchar(length) => plain::encode_padded(plain::checked_utf8(bytes)?, length, false, out)?,
+        LogicalType::Bytea => out.extend_from_slice(bytes),
+        LogicalType::Time => {
+            let micros = moment::check_time(i64::from_be_bytes(fixed(ty, bytes)?))?;
+            out.extend_from_slice(&micros.to_be_bytes());
+        }
         LogicalType::Date => {
             let days = moment::check_date(i64::from(i32::from_be_bytes(fixed(ty, bytes)?)))?;
             out.extend_from_slice(&days.to_be_bytes());
@@ -105,6 +137,10 @@ pub fn encode_binary(ty: LogicalType, wire_oid: u32, bytes: &[u8], out: &mut Vec
             out.extend_from_slice(&micros.to_be_bytes());
         }
         LogicalType::Uuid => out.extend_from_slice(&fixed::<16>(ty, bytes)?),
+        LogicalType::Interval => interval::encode_binary(bytes, out)?,
+        LogicalType::Json => json::encode_json(plain::checked_utf8(bytes)?, out)?,
+        LogicalType::Jsonb => json::encode_jsonb_binary(bytes, out)?,
+        LogicalType::Inet | LogicalType::Cidr => network::encode_binary(ty, bytes, out)?,
     }
     Ok(())
 }
@@ -125,7 +161,11 @@ pub fn decode_text(
         LogicalType::Bool => out.push(if canonical == [0] { b'f' } else { b't' }),
         LogicalType::Int2 | LogicalType::Int4 | LogicalType::Int8 => integer::decode_text(ty, canonical, out)?,
         LogicalType::Numeric(_) => numeric::decode_text(ty, canonical, out)?,
-        LogicalType::Text | LogicalType::Varchar(_) => out.extend_from_slice(canonical),
+        LogicalType::Float4 => float::write4(f32::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
+        LogicalType::Float8 => float::write8(f64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => out.extend_from_slice(canonical),
+        LogicalType::Bytea => bytes::write(canonical, out),
+        LogicalType::Time => moment::write_time(i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
         LogicalType::Date => moment::write_date(i32::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
         LogicalType::Timestamp => {
             moment::write_timestamp(i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), None, out);
@@ -135,6 +175,12 @@ pub fn decode_text(
             moment::write_timestamp(micros, Some(&settings.time_zone), out);
         }
         LogicalType::Uuid => plain::write_uuid(fixed(ty, canonical).map_err(wrong)?, out),
+        LogicalType::Interval => {
+            interval::write(settings.interval_style, fixed(ty, canonical).map_err(wrong)?, out);
+        }
+        LogicalType::Json => out.extend_from_slice(canonical),
+        LogicalType::Jsonb => out.extend_from_slice(json::jsonb_text(canonical)?.as_bytes()),
+        LogicalType::Inet | LogicalType::Cidr => network::decode_text(ty, canonical, out)?,
     }
     Ok(())
 }
@@ -158,7 +204,7 @@ pub(crate) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
         LogicalType::Int4 | LogicalType::Date => {
             fixed(ty, canonical).ok().map(|bytes| flipped(i128::from(i32::from_be_bytes(bytes)), 32))
         }
-        LogicalType::Int8 | LogicalType::Timestamp | LogicalType::Timestamptz => {
+        LogicalType::Int8 | LogicalType::Time | LogicalType::Timestamp | LogicalType::Timestamptz => {
             fixed(ty, canonical).ok().map(|bytes| flipped(i128::from(i64::from_be_bytes(bytes)), 64))
         }
         LogicalType::Numeric(Some(modifier)) => numeric::rank(modifier, canonical),
@@ -166,6 +212,15 @@ pub(crate) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
         | LogicalType::Numeric(None)
         | LogicalType::Text
         | LogicalType::Varchar(_)
+        | LogicalType::Float4
+        | LogicalType::Float8
+        | LogicalType::Bpchar(_)
+        | LogicalType::Bytea
+        | LogicalType::Interval
+        | LogicalType::Json
+        | LogicalType::Jsonb
+        | LogicalType::Inet
+        | LogicalType::Cidr
         | LogicalType::Uuid => None,
     }
 }
@@ -173,6 +228,14 @@ pub(crate) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
 /// A signed number of `bits` bits, so that the least becomes 0.
 fn flipped(value: i128, bits: u32) -> u128 {
     (value + (1 << (bits - 1))).unsigned_abs()
+}
+
+/// Refuses the few values that equal another value of the type with other bytes, for columns whose cells are compared.
+///
+/// # Errors
+/// 0A000, or 22P03 where the bytes are no canonical plaintext of the type.
+pub fn check_exact(ty: LogicalType, canonical: &[u8]) -> Result<(), ValueError> {
+    if matches!(ty, LogicalType::Float4 | LogicalType::Float8) { float::check_exact(ty, canonical) } else { Ok(()) }
 }
 
 /// What authenticated under the column's key must be a value of the column's type: anything else is our fault or the
@@ -183,11 +246,22 @@ fn check_canonical(ty: LogicalType, canonical: &[u8]) -> Result<(), ValueError> 
         LogicalType::Bool if canonical == [0] || canonical == [1] => Ok(()),
         LogicalType::Bool => Err(ValueError::corrupted(ty)),
         LogicalType::Int2 => fixed::<2>(ty, canonical).map(|_| ()).map_err(corrupted),
-        LogicalType::Int4 => fixed::<4>(ty, canonical).map(|_| ()).map_err(corrupted),
-        LogicalType::Int8 => fixed::<8>(ty, canonical).map(|_| ()).map_err(corrupted),
+        LogicalType::Int4 | LogicalType::Float4 => fixed::<4>(ty, canonical).map(|_| ()).map_err(corrupted),
+        LogicalType::Int8 | LogicalType::Float8 => fixed::<8>(ty, canonical).map(|_| ()).map_err(corrupted),
         LogicalType::Uuid => fixed::<16>(ty, canonical).map(|_| ()).map_err(corrupted),
+        LogicalType::Interval => interval::encode_binary(canonical, &mut Vec::new()).map_err(corrupted),
+        LogicalType::Json => plain::checked_utf8(canonical).and_then(json::check).map_err(corrupted),
+        LogicalType::Jsonb => json::jsonb_text(canonical).and_then(json::check).map_err(corrupted),
+        LogicalType::Inet | LogicalType::Cidr => network::check_canonical(ty, canonical),
         LogicalType::Numeric(_) => numeric::check_canonical(ty, canonical),
-        LogicalType::Text | LogicalType::Varchar(_) => plain::checked_utf8(canonical).map(|_| ()).map_err(corrupted),
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => {
+            plain::checked_utf8(canonical).map(|_| ()).map_err(corrupted)
+        }
+        LogicalType::Bytea => Ok(()),
+        LogicalType::Time => {
+            let micros = i64::from_be_bytes(fixed(ty, canonical).map_err(corrupted)?);
+            moment::check_time(micros).map(|_| ()).map_err(corrupted)
+        }
         LogicalType::Date => {
             let days = i32::from_be_bytes(fixed(ty, canonical).map_err(corrupted)?);
             moment::check_date(i64::from(days)).map(|_| ()).map_err(corrupted)
@@ -207,7 +281,20 @@ fn accepts(ty: LogicalType, oid: u32) -> bool {
         LogicalType::Text | LogicalType::Varchar(_) => {
             [LogicalType::Text.oid(), LogicalType::Varchar(None).oid(), UNKNOWN_OID].contains(&oid)
         }
+        LogicalType::Float8 => [LogicalType::Float4.oid(), ty.oid()].contains(&oid),
+        LogicalType::Bpchar(_) => {
+            let texts = [LogicalType::Text, LogicalType::Varchar(None), ty].map(LogicalType::oid);
+            texts.contains(&oid) || oid == UNKNOWN_OID
+        }
+        LogicalType::Inet => [ty, LogicalType::Cidr].map(LogicalType::oid).contains(&oid),
         LogicalType::Bool
+        | LogicalType::Interval
+        | LogicalType::Json
+        | LogicalType::Jsonb
+        | LogicalType::Cidr
+        | LogicalType::Float4
+        | LogicalType::Bytea
+        | LogicalType::Time
         | LogicalType::Numeric(_)
         | LogicalType::Date
         | LogicalType::Timestamp

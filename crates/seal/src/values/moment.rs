@@ -1,10 +1,10 @@
-//! date, timestamp and timestamptz: days or microseconds since 2000-01-01 (UTC), as PostgreSQL keeps them.
+//! date, time, timestamp and timestamptz: days or microseconds since 2000-01-01 (UTC), as PostgreSQL keeps them.
 
 use std::io::Write as _;
 
 use jiff::tz::TimeZone;
 
-use super::datetime::{Civil, Reading, Zone, parse};
+use super::datetime::{Civil, Reading, Zone, parse, parse_time_of_day};
 use super::{ValueError, calendar};
 
 const SECOND: i64 = 1_000_000;
@@ -26,6 +26,16 @@ pub(super) fn parse_date(text: &str) -> Result<i32, ValueError> {
         Reading::Civil(civil) if (MIN_DAYS..END_DAYS).contains(&civil.days) => check_date(civil.days),
         Reading::Civil(_) => Err(date_range()),
     }
+}
+
+pub(super) fn parse_time(text: &str) -> Result<i64, ValueError> {
+    check_time(parse_time_of_day(text)?)
+}
+
+/// From midnight to midnight, both included.
+pub(super) fn check_time(micros: i64) -> Result<i64, ValueError> {
+    let valid = (0..=DAY).contains(&micros);
+    valid.then_some(micros).ok_or_else(|| ValueError::new("22008", "time out of range"))
 }
 
 fn date_range() -> ValueError {
@@ -90,6 +100,42 @@ pub(super) fn parse_timestamptz(text: &str, session: &TimeZone) -> Result<i64, V
     }
 }
 
+/// The cast from date to timestamp.
+pub(super) fn midnight(days: i32) -> Result<i64, ValueError> {
+    match days {
+        i32::MAX => Ok(i64::MAX),
+        i32::MIN => Ok(i64::MIN),
+        days => finite(i64::from(days).checked_mul(DAY)),
+    }
+}
+
+/// The cast from timestamp to date.
+pub(super) fn day_of(micros: i64) -> Result<i32, ValueError> {
+    match micros {
+        i64::MAX => Ok(i32::MAX),
+        i64::MIN => Ok(i32::MIN),
+        micros => check_date(micros.div_euclid(DAY)),
+    }
+}
+
+/// The cast from timestamp to timestamptz.
+pub(super) fn from_local(local: i64, zone: &TimeZone) -> Result<i64, ValueError> {
+    if local == i64::MAX || local == i64::MIN {
+        return Ok(local);
+    }
+    let offset = calendar::offset_of_local(zone, local.div_euclid(SECOND));
+    finite(offset.and_then(|offset| local.checked_sub(offset * SECOND)))
+}
+
+/// The cast from timestamptz to timestamp.
+pub(super) fn to_local(micros: i64, zone: &TimeZone) -> Result<i64, ValueError> {
+    if micros == i64::MAX || micros == i64::MIN {
+        return Ok(micros);
+    }
+    let offset = calendar::offset_at(zone, micros.div_euclid(SECOND));
+    finite(offset.and_then(|offset| micros.checked_add(offset * SECOND)))
+}
+
 /// `EncodeDateOnly`, ISO.
 pub(super) fn write_date(days: i32, out: &mut Vec<u8>) {
     if days == i32::MAX || days == i32::MIN {
@@ -109,19 +155,25 @@ pub(super) fn write_timestamp(micros: i64, zone: Option<&TimeZone>, out: &mut Ve
     let days = i64::try_from(local.div_euclid(i128::from(DAY))).unwrap_or(0);
     let of_day = i64::try_from(local.rem_euclid(i128::from(DAY))).unwrap_or(0);
     let bc = write_civil(days, out);
-    let seconds = of_day / SECOND;
-    let _infallible = write!(out, " {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let fraction = of_day % SECOND;
+    out.push(b' ');
+    write_time(of_day, out);
+    if let Some(offset) = offset {
+        write_offset(offset, out);
+    }
+    out.extend_from_slice(bc);
+}
+
+/// `EncodeTimeOnly`, and the time of day in [`write_timestamp`].
+pub(super) fn write_time(micros: i64, out: &mut Vec<u8>) {
+    let seconds = micros / SECOND;
+    let _infallible = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let fraction = micros % SECOND;
     if fraction != 0 {
         let _infallible = write!(out, ".{fraction:06}");
         while out.last() == Some(&b'0') {
             out.pop();
         }
     }
-    if let Some(offset) = offset {
-        write_offset(offset, out);
-    }
-    out.extend_from_slice(bc);
 }
 
 /// Writes year, month and day; gives what must follow at the very end.

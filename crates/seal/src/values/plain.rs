@@ -1,4 +1,4 @@
-//! boolean, text, varchar(n) and uuid.
+//! boolean, text, varchar(n), char(n) and uuid.
 
 use std::io::Write as _;
 
@@ -24,6 +24,18 @@ pub(super) fn encode_text(
     explicit_cast: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), ValueError> {
+    let kept = limited(text, limit, explicit_cast, "character varying")?;
+    out.extend_from_slice(kept.as_bytes());
+    Ok(())
+}
+
+/// What fits into the limit. Spaces beyond it are dropped; anything else only in an explicit cast.
+fn limited<'text>(
+    text: &'text str,
+    limit: Option<u32>,
+    explicit_cast: bool,
+    name: &str,
+) -> Result<&'text str, ValueError> {
     if text.contains('\0') {
         return Err(nul());
     }
@@ -34,10 +46,35 @@ pub(super) fn encode_text(
     let excess = text.get(kept.len()..).unwrap_or("");
     if !explicit_cast && excess.contains(|c| c != ' ') {
         let limit = limit.unwrap_or(0);
-        return Err(ValueError::new("22001", format!("value too long for type character varying({limit})")));
+        return Err(ValueError::new("22001", format!("value too long for type {name}({limit})")));
     }
-    out.extend_from_slice(kept.as_bytes());
+    Ok(kept)
+}
+
+/// `bpchar_input`, and the cast `bpchar(bpchar, int, bool)` where the cast is explicit: padded to the length.
+pub(super) fn encode_padded(
+    text: &str,
+    length: Option<u32>,
+    explicit_cast: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), ValueError> {
+    let kept = limited(text, length, explicit_cast, "character")?;
+    push_padded(kept, length, out);
     Ok(())
+}
+
+/// As the column would hold it, if it could: a longer text stays longer, and so equals nothing there.
+pub(super) fn encode_compared(text: &str, length: Option<u32>, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    let kept = limited(text, None, false, "character")?;
+    push_padded(kept.trim_end_matches(' '), length, out);
+    Ok(())
+}
+
+fn push_padded(text: &str, length: Option<u32>, out: &mut Vec<u8>) {
+    out.extend_from_slice(text.as_bytes());
+    let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let missing = length.saturating_sub(text.chars().count());
+    out.resize(out.len() + missing, b' ');
 }
 
 /// `varcharrecv`.
@@ -52,7 +89,7 @@ pub(super) fn checked_utf8(bytes: &[u8]) -> Result<&str, ValueError> {
     if text.contains('\0') { Err(nul()) } else { Ok(text) }
 }
 
-fn nul() -> ValueError {
+pub(super) fn nul() -> ValueError {
     ValueError::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00")
 }
 

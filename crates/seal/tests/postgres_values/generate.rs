@@ -78,6 +78,186 @@ impl Dice {
         }
     }
 
+    /// Decimals of every size, and numbers of any bits, in all their digits.
+    pub fn float(&mut self) -> String {
+        let sign = self.pick(&["", "", "-", "+"]);
+        match self.below(12) {
+            0 => format!("{sign}{}.{}e{}", self.digits(3), self.digits(18), self.between(-330, 320)),
+            1 => format!("{sign}{}e{}", self.below(1 << 54), self.between(-45, 40)),
+            2 => format!("{sign}{}", self.below(100_000_000)),
+            3 => format!("{sign}{}.{}", self.below(1000), self.digits(6)),
+            4 => format!(" {sign}0.{}{} ", "0".repeat(self.below(9) as usize), self.below(1000)),
+            5 => format!("{}", f64::from_bits(self.next())),
+            6 => format!("{:e}", f32::from_bits(self.next() as u32)),
+            7 => format!("{:e}", f64::from_bits(self.below(1 << 20))),
+            8 => format!("{:e}", f32::from_bits(self.below(1 << 12) as u32)),
+            // Powers of two and of ten, and their neighbours.
+            9 => format!("{:e}", f64::from_bits((self.below(2046) << 52) + self.below(3)).next_down()),
+            10 => format!("{sign}1e{}", self.between(-40, 40)),
+            _ => format!("{:e}", f32::from_bits(((self.below(254) << 23) + self.below(3)) as u32)),
+        }
+    }
+
+    /// Both forms of bytea.
+    pub fn bytes(&mut self) -> String {
+        const ALPHABET: &[&str] = &["a", "Z", " ", "é", "\\\\", "\\000", "\\377", "\\047", "'", "\n", "x"];
+        if self.below(2) == 0 {
+            return (0..self.below(9)).map(|_| self.pick(ALPHABET)).collect();
+        }
+        let gap = |dice: &mut Self| dice.pick(&["", "", "", " ", "\n", "\t "]);
+        let pairs: String =
+            (0..self.below(9)).map(|_| format!("{}{:02x}", gap(self), self.below(256))).collect::<String>();
+        let pairs = if self.below(3) == 0 { pairs.to_uppercase() } else { pairs };
+        format!("\\x{pairs}{}", gap(self))
+    }
+
+    pub fn interval(&mut self) -> String {
+        let sign = |dice: &mut Self| dice.pick(&["", "", "", "-", "+"]);
+        let count = |dice: &mut Self| if dice.below(4) == 0 { dice.below(20_000) } else { dice.below(30) };
+        if self.below(4) == 0 {
+            let minus = |dice: &mut Self| dice.pick(&["", "", "-"]);
+            let mut text = "P".to_owned();
+            for (unit, chance) in [("Y", 2), ("M", 2), ("W", 5), ("D", 2)] {
+                if self.below(chance) == 0 {
+                    text += &format!("{}{}{unit}", minus(self), count(self));
+                }
+            }
+            text += &format!("T{}{}H", minus(self), count(self));
+            if self.below(2) == 0 {
+                text += &format!(
+                    "{}{}M{}{}.{}S",
+                    minus(self),
+                    count(self),
+                    minus(self),
+                    count(self),
+                    self.below(1_000_000)
+                );
+            }
+            return text;
+        }
+        let mut parts = Vec::new();
+        for unit in ["year", "mon", "week", "day"] {
+            if self.below(2) == 0 {
+                parts.push(format!("{}{} {unit}{}", sign(self), count(self), self.pick(&["", "s"])));
+            }
+        }
+        match self.below(4) {
+            0 => parts.push(format!("{}{}:{:02}", sign(self), count(self), self.below(60))),
+            1 => {
+                let (hour, minute, second) = (count(self), self.below(60), self.below(60));
+                parts.push(format!("{}{hour}:{minute:02}:{second:02}.{}", sign(self), self.below(10_000_000)));
+            }
+            2 => {
+                parts.push(format!("{}{} hours", sign(self), count(self)));
+                parts.push(format!("{}{} min", sign(self), count(self)));
+                parts.push(format!("{}{}.{} secs", sign(self), count(self), self.below(10_000_000)));
+            }
+            _ => {}
+        }
+        if parts.is_empty() {
+            parts.push("0 days".to_owned());
+        }
+        format!("{}{}{}", self.pick(&["", "", "@ "]), parts.join(" "), self.pick(&["", "", "", " ago"]))
+    }
+
+    pub fn json(&mut self) -> String {
+        let depth = self.below(4);
+        let text = self.json_value(depth);
+        format!("{}{text}{}", self.pick(&["", "", " ", "\n\t"]), self.pick(&["", "", " ", "\r\n"]))
+    }
+
+    fn json_value(&mut self, depth: u64) -> String {
+        let space = |dice: &mut Self| dice.pick(&["", "", " ", "\n", "  "]);
+        match self.below(if depth == 0 { 4 } else { 7 }) {
+            0 => self.pick(&["true", "false", "null"]).to_owned(),
+            1 => self.json_number(),
+            2 | 3 => self.json_string(),
+            4 => {
+                let items: Vec<_> = (0..self.below(4))
+                    .map(|_| format!("{}{}{}", space(self), self.json_value(depth - 1), space(self)))
+                    .collect();
+                format!("[{}]", items.join(","))
+            }
+            _ => {
+                let pairs: Vec<_> = (0..self.below(6))
+                    .map(|_| {
+                        format!("{}{}{}:{}", space(self), self.json_string(), space(self), self.json_value(depth - 1))
+                    })
+                    .collect();
+                format!("{{{}}}", pairs.join(","))
+            }
+        }
+    }
+
+    fn json_number(&mut self) -> String {
+        let sign = self.pick(&["", "", "-"]);
+        let whole = self.below(5) * self.below(1_000_000);
+        match self.below(4) {
+            0 => format!("{sign}{whole}"),
+            1 => format!("{sign}{whole}.{}0", self.below(1000)),
+            2 => format!("{sign}{whole}.{}e{}", self.below(100), self.between(-20, 20)),
+            _ => format!("{sign}{whole}E+{}", self.below(12)),
+        }
+    }
+
+    fn json_string(&mut self) -> String {
+        const PARTS: &[&str] = &[
+            "a",
+            "b",
+            "b",
+            "zz",
+            "é",
+            "😀",
+            "\\n",
+            "\\\"",
+            "\\\\",
+            "\\/",
+            "\\u00e9",
+            "\\ud83d\\ude00",
+            "\\u0001",
+            "\\u001F",
+            "\u{7f}",
+            " ",
+            "\\b",
+            "'",
+        ];
+        let body: String = (0..self.below(4)).map(|_| self.pick(PARTS)).collect();
+        format!("\"{body}\"")
+    }
+
+    /// Of a network or of a host, with all forms of zeros.
+    pub fn address(&mut self) -> String {
+        if self.below(2) == 0 {
+            let bits = self.below(33) as u32;
+            let network = if bits == 0 { 0 } else { u32::MAX << (32 - bits) };
+            let address = self.next() as u32 & if self.below(2) == 0 { network } else { u32::MAX };
+            let mask = if self.below(3) == 0 { String::new() } else { format!("/{bits}") };
+            return format!("{}{mask}", std::net::Ipv4Addr::from(address));
+        }
+        let bits = self.below(129) as u32;
+        let words = (0..8).map(|_| if self.below(2) == 0 { 0 } else { self.next() as u16 });
+        let address = words.fold(0, |sum: u128, word| sum << 16 | u128::from(word));
+        let network = if bits == 0 { 0 } else { u128::MAX << (128 - bits) };
+        let address = std::net::Ipv6Addr::from(address & if self.below(2) == 0 { network } else { u128::MAX });
+        let mask = if self.below(3) == 0 { String::new() } else { format!("/{bits}") };
+        match self.below(4) {
+            0 => {
+                let words: Vec<_> = address.segments().iter().map(|word| format!("{word:X}")).collect();
+                format!("{}{mask}", words.join(":"))
+            }
+            1 => {
+                let words: Vec<_> = address.segments().iter().map(|word| format!("{word:04x}")).collect();
+                format!("{}{mask}", words.join(":"))
+            }
+            2 => format!("::{}{}{mask}", self.pick(&["", "ffff:"]), std::net::Ipv4Addr::from(self.next() as u32)),
+            _ => format!("{address}{mask}"),
+        }
+    }
+
+    pub fn time(&mut self) -> String {
+        self.clock()
+    }
+
     pub fn text(&mut self) -> String {
         const ALPHABET: &[char] = &['a', 'Z', ' ', ' ', 'é', '€', '😀', '\'', '\\', '"', '\n', '\t', '%', '0'];
         let body: String = (0..self.below(9)).map(|_| ALPHABET[self.below(ALPHABET.len() as u64) as usize]).collect();

@@ -150,6 +150,10 @@ impl Binder<'_> {
                 *node = Node { node: Some(NodeEnum::AConst(AConst { isnull: true, location, val: None })) };
                 return Ok(());
             }
+            // A number without quotes is a numeric to PostgreSQL, and those have no negative zero.
+            Literal::Float(text) if is_zero(&text) => {
+                SlotSource::Literal { text: Some(text.trim_start_matches('-').to_owned()), explicit_cast }
+            }
             Literal::Text(text) | Literal::Float(text) => SlotSource::Literal { text: Some(text), explicit_cast },
             Literal::Integer(number) => SlotSource::Literal { text: Some(number.to_string()), explicit_cast },
             Literal::Bool(truth) => {
@@ -170,7 +174,8 @@ impl Binder<'_> {
 
 /// The type to read the value with, and whether an explicit cast shortens or rounds it.
 fn read_as(column: &Protected, value: &Value, meeting: Meeting) -> Result<(LogicalType, bool)> {
-    if value.blank_padded && !(meeting == Meeting::Store && is_text(column.ty)) {
+    let meets_character = meeting != Meeting::Beside && matches!(column.ty, LogicalType::Bpchar(_));
+    if value.blank_padded && !(meets_character || (meeting == Meeting::Store && is_text(column.ty))) {
         // PostgreSQL would compare without the trailing spaces of the column's values too.
         return Err(Refusal::unsupported(format!(
             "a literal of type character cannot meet the protected column {}",
@@ -196,10 +201,30 @@ fn uncast(column: &Protected, value: &Value, meeting: Meeting) -> Result<Logical
             numeric_fits(&value.literal, scale, meeting, column)?;
             Ok(column.ty)
         }
+        (Meeting::Compare | Meeting::Listed | Meeting::Beside, LogicalType::Bpchar(length)) => {
+            character(&value.literal, length, meeting, column)
+        }
         // PostgreSQL has no operators of varchar: it takes both sides for texts.
         (Meeting::Compare, ty) if is_text(ty) => Ok(LogicalType::Text),
         (Meeting::Compare | Meeting::Listed | Meeting::Beside, ty) => Ok(loosened(ty)),
     }
+}
+
+/// An exact character column has one byte string per value only at its own length; beside its values PostgreSQL
+/// pads a literal to none.
+fn character(literal: &Literal, length: Option<u32>, meeting: Meeting, column: &Protected) -> Result<LogicalType> {
+    let padded = meeting != Meeting::Beside && length.is_some();
+    if padded {
+        return Ok(column.ty);
+    }
+    if column.protection == Protection::Sealed || matches!(literal, Literal::Null) {
+        return Ok(LogicalType::Bpchar(None));
+    }
+    Err(Refusal::unsupported(format!(
+        "a value of unknown length cannot stand beside the protected column {}, or be compared with what does",
+        column.id
+    ))
+    .hint("Cast it to the column's type, such as CAST('…' AS character(3)), or compare the column itself."))
 }
 
 /// An exact numeric column has one byte string per value only at its own scale.
@@ -228,6 +253,11 @@ fn numeric_fits(literal: &Literal, scale: u16, meeting: Meeting, column: &Protec
     .hint(format!("Cast it: CAST(… AS {}).", column.ty)))
 }
 
+fn is_zero(number: &str) -> bool {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or(number);
+    !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
+}
+
 fn fraction_digits(text: &str) -> Option<usize> {
     let digits = text.trim();
     let digits = digits.strip_prefix(['-', '+']).unwrap_or(digits);
@@ -253,11 +283,13 @@ fn cast_as(column: &Protected, cast: LogicalType, value: &Value, meeting: Meetin
         };
     }
     if cast == ty {
-        let modified = matches!(ty, LogicalType::Numeric(Some(_)));
+        let modified = matches!(ty, LogicalType::Numeric(Some(_)) | LogicalType::Bpchar(Some(_)));
         return Ok((ty, modified));
     }
     match (ty, cast) {
-        (LogicalType::Numeric(_), LogicalType::Numeric(None)) => Ok((uncast(column, value, meeting)?, false)),
+        (LogicalType::Numeric(_), LogicalType::Numeric(None)) | (LogicalType::Bpchar(_), LogicalType::Bpchar(None)) => {
+            Ok((uncast(column, value, meeting)?, false))
+        }
         (LogicalType::Numeric(None), LogicalType::Numeric(Some(_))) => Ok((cast, true)),
         _ => Err(mismatch()),
     }
@@ -266,12 +298,15 @@ fn cast_as(column: &Protected, cast: LogicalType, value: &Value, meeting: Meetin
 /// Whether PostgreSQL would read a literal of this kind as the type, with the same meaning as its text.
 fn literal_fits(literal: &Literal, ty: LogicalType, meeting: Meeting) -> Result<()> {
     let integer = matches!(ty, LogicalType::Int2 | LogicalType::Int4 | LogicalType::Int8);
-    let numeric = matches!(ty, LogicalType::Numeric(_));
+    // PostgreSQL compares a real with a number in double precision, where 0.1 is another value.
+    let float = ty == LogicalType::Float8 || (ty == LogicalType::Float4 && meeting == Meeting::Store);
+    let numeric = float || matches!(ty, LogicalType::Numeric(_));
+    let text = is_text(ty) || matches!(ty, LogicalType::Bpchar(_));
     let (fits, kind) = match literal {
         Literal::Null | Literal::Text(_) | Literal::Parameter(_) => (true, ""),
         // Beside a smaller type it would make the whole column an integer.
         Literal::Integer(_) if ty == LogicalType::Int2 && meeting == Meeting::Beside => (false, "an integer"),
-        Literal::Integer(_) => (integer || numeric || (is_text(ty) && meeting == Meeting::Store), "an integer"),
+        Literal::Integer(_) => (integer || numeric || (text && meeting == Meeting::Store), "an integer"),
         Literal::Float(text) => {
             let whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
             let widens = meeting == Meeting::Beside && ty != LogicalType::Int8;

@@ -1,11 +1,12 @@
 //! COPY FROM STDIN: the client's rows in the client's format, with cells in place of protected values.
 
 use bytes::BytesMut;
+use drieslot_seal::values::Given;
 use drieslot_wire::{self as wire, BinarySplit, Split};
 
 use super::{CopyShape, FieldShape, MAX_ROW_BYTES, malformed};
 use crate::refusal::Refusal;
-use crate::session::cells::{Cells, Column, hex};
+use crate::session::cells::{Cells, Column, Input, hex};
 
 /// COPY FROM STDIN under way.
 pub(in crate::session) struct CopyIn {
@@ -252,7 +253,7 @@ impl CopyShape {
                 continue;
             };
             scratch.cell.clear();
-            if let Err(refusal) = cells.seal_binary(column, 0, value, &mut scratch.cell) {
+            if let Err(refusal) = cells.seal(column, Given::default(), Input::Binary(value), &mut scratch.cell) {
                 out.truncate(start);
                 return Err(refusal);
             }
@@ -287,7 +288,7 @@ impl FieldShape {
             return Ok(());
         }
         cell.clear();
-        cells.seal_text(column, value, false, cell)?;
+        cells.seal(column, Given::default(), Input::Text(value), cell)?;
         out.extend_from_slice(if dialect.csv.is_some() { b"\\x" } else { b"\\\\x" });
         hex(cell, out);
         Ok(())
