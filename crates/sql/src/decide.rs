@@ -1,5 +1,7 @@
 //! The decision over one statement: pass, rewrite or refuse.
 
+use std::sync::Arc;
+
 use drieslot_schema::{ColumnId, TableId, Unlisted};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{DiscardMode, Node, TransactionStmtKind};
@@ -8,8 +10,8 @@ use crate::census::{Census, Named};
 use crate::env::{Env, Place, is_system_schema, no_relation, unlisted_table};
 use crate::plan::is_query;
 use crate::refusal::{Refusal, Result};
-use crate::statement::{Command, Effects, Kind, PassProof};
-use crate::{bind, copy, ddl, explain, settings};
+use crate::statement::{Command, Effects, Kind, PassProof, Statement};
+use crate::{bind, copy, ddl, explain, named, settings};
 
 /// What is done with one statement.
 pub(crate) struct Decision {
@@ -17,23 +19,42 @@ pub(crate) struct Decision {
     pub(crate) command: Command,
     pub(crate) effects: Effects,
     pub(crate) depends_on_session: bool,
+    pub(crate) defines: Option<Arc<Statement>>,
+    pub(crate) of: Option<Arc<Statement>>,
 }
 
 impl Decision {
     pub(crate) fn pass(command: Command) -> Self {
         let effects = Effects { ddl: command == Command::Ddl, ..Effects::default() };
-        Self { kind: Kind::Pass(PassProof(())), command, effects, depends_on_session: false }
+        let kind = Kind::Pass(PassProof(()));
+        Self { kind, command, effects, depends_on_session: false, defines: None, of: None }
     }
 
-    fn with(self, effects: Effects) -> Self {
+    pub(crate) fn with(self, effects: Effects) -> Self {
         Self { effects, ..self }
     }
 
-    fn of_session(self) -> Self {
-        Self { depends_on_session: true, ..self }
+    /// It runs what a name of the session stands for.
+    pub(crate) fn runs(self, of: Option<Arc<Statement>>) -> Self {
+        Self { depends_on_session: true, of, ..self }
     }
 
-    fn kind(self, kind: Kind) -> Self {
+    /// It gives a name to what was decided over its query.
+    pub(crate) fn defines(self, query: Self) -> Self {
+        let statement = Statement {
+            kind: query.kind,
+            command: query.command,
+            source: 0..0,
+            effects: query.effects,
+            fingerprint: String::new(),
+            defines: None,
+            of: None,
+            depends_on_session: false,
+        };
+        Self { defines: Some(Arc::new(statement)), ..self }
+    }
+
+    pub(crate) fn kind(self, kind: Kind) -> Self {
         Self { kind, ..self }
     }
 }
@@ -50,7 +71,7 @@ pub(crate) fn decide(env: &Env<'_>, node: &mut Node) -> Result<Decision> {
     }
     let command = command(node);
     if !protects {
-        return Ok(decision_of(node, command, &census));
+        return Ok(named::unprotected(node, decision_of(node, command, &census)));
     }
     check_names(env, &census)?;
     if is_query(node) {
@@ -109,14 +130,8 @@ fn session_statement(env: &Env<'_>, node: &Node, census: &Census, protects: bool
             Decision::pass(Command::Close { name })
         }
         Some(NodeEnum::FetchStmt(fetch)) => {
-            let name = fetch.portalname.clone();
-            if protects && !env.plain_cursors.contains(&name) {
-                return Err(Refusal::unsupported(format!(
-                    "cursor \"{name}\" is not known to touch no protected column"
-                ))
-                .hint("Declare the cursor in this session, over plain columns."));
-            }
-            Decision::pass(Command::Fetch { name }).of_session()
+            let fetch = fetch.clone();
+            named::fetch(env, &fetch, node, protects)?
         }
         Some(
             NodeEnum::ListenStmt(_) | NodeEnum::UnlistenStmt(_) | NodeEnum::NotifyStmt(_) | NodeEnum::CheckPointStmt(_),
@@ -147,7 +162,7 @@ fn transaction_command(kind: i32, protects: bool) -> Result<Command> {
 }
 
 /// What a statement is.
-fn command(node: &Node) -> Command {
+pub(crate) fn command(node: &Node) -> Command {
     match &node.node {
         Some(NodeEnum::SelectStmt(_)) => Command::Select,
         Some(NodeEnum::InsertStmt(_)) => Command::Insert,
@@ -157,7 +172,9 @@ fn command(node: &Node) -> Command {
         Some(NodeEnum::CopyStmt(_)) => Command::Copy,
         Some(NodeEnum::PrepareStmt(prepare)) => Command::Prepare { name: prepare.name.clone() },
         Some(NodeEnum::ExecuteStmt(execute)) => Command::Execute { name: execute.name.clone() },
-        Some(NodeEnum::DeclareCursorStmt(declare)) => Command::Declare { name: declare.portalname.clone() },
+        Some(NodeEnum::DeclareCursorStmt(declare)) => {
+            Command::Declare { name: declare.portalname.clone(), hold: named::is_hold(declare) }
+        }
         Some(
             NodeEnum::ExplainStmt(_)
             | NodeEnum::LockStmt(_)
@@ -276,7 +293,7 @@ pub(crate) fn touched(env: &Env<'_>, census: &Census, may_lack: bool) -> Result<
     Ok(touched)
 }
 
-fn query(env: &Env<'_>, node: &mut Node, census: &Census, command: Command) -> Result<Decision> {
+pub(crate) fn query(env: &Env<'_>, node: &mut Node, census: &Census, command: Command) -> Result<Decision> {
     check_target(env, census, node)?;
     let touched = touched(env, census, false)?;
     if touched.bound.is_none() {
@@ -358,19 +375,13 @@ fn copy_statement(env: &Env<'_>, copy: &mut pg_query::protobuf::CopyStmt, census
 fn utility(env: &Env<'_>, node: &mut Node, census: &Census, command: Command) -> Result<Decision> {
     let name = match &node.node {
         Some(NodeEnum::ExplainStmt(_)) => "EXPLAIN",
-        Some(NodeEnum::PrepareStmt(_)) => "PREPARE",
-        Some(NodeEnum::DeclareCursorStmt(_)) => "DECLARE CURSOR",
-        Some(NodeEnum::ExecuteStmt(execute)) => {
-            if !env.plain_prepared.contains(&execute.name) {
-                let message =
-                    format!("prepared statement \"{}\" is not known to touch no protected column", execute.name);
-                return Err(Refusal::unsupported(message)
-                    .hint("Prepare it in this session, or use the protocol's own prepared statements."));
-            }
+        Some(NodeEnum::PrepareStmt(_)) => return named::prepare(env, node, command),
+        Some(NodeEnum::DeclareCursorStmt(_)) => return named::declare(env, node, command),
+        Some(NodeEnum::ExecuteStmt(_)) => {
             if let Some(table) = touched(env, census, false)?.bound {
                 return Err(refused(&table, None, "EXECUTE"));
             }
-            return Ok(Decision::pass(command).of_session());
+            return named::execute(env, node, command);
         }
         Some(NodeEnum::DoStmt(_) | NodeEnum::CallStmt(_) | NodeEnum::LoadStmt(_)) => {
             return Err(Refusal::denied("DO, CALL and LOAD are not allowed where columns are protected")
@@ -380,11 +391,7 @@ fn utility(env: &Env<'_>, node: &mut Node, census: &Census, command: Command) ->
     };
     let touched = touched(env, census, false)?;
     if let Some(table) = touched.bound {
-        let hint = match name {
-            "PREPARE" => "Use the protocol's own prepared statements.",
-            _ => "Run the query itself.",
-        };
-        return Err(refused(&table, touched.column, name).hint(hint));
+        return Err(refused(&table, touched.column, name).hint("Run the query itself."));
     }
     Ok(decision_of(node, command, census))
 }

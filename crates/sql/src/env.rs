@@ -1,5 +1,6 @@
 //! What names mean, and how a relation stands under the classification.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use drieslot_schema::{Classification, Column, Protected, Table, TableId, Unlisted};
@@ -7,6 +8,7 @@ use drieslot_schema::{Classification, Column, Protected, Table, TableId, Unliste
 use crate::catalog::{Catalog, CatalogColumn, Relation};
 use crate::census::Named;
 use crate::refusal::{Refusal, Result};
+use crate::statement::Statement;
 
 pub(crate) const BYTEA_OID: u32 = 17;
 
@@ -15,14 +17,53 @@ pub(crate) struct Env<'a> {
     pub(crate) catalog: std::borrow::Cow<'a, Catalog>,
     pub(crate) classification: &'a Classification,
     pub(crate) search_path: Vec<String>,
-    pub(crate) plain_prepared: std::borrow::Cow<'a, std::collections::HashSet<String>>,
-    pub(crate) plain_cursors: std::borrow::Cow<'a, std::collections::HashSet<String>>,
+    pub(crate) prepared: Names<'a>,
+    pub(crate) cursors: Names<'a>,
     /// An earlier statement of the text may have changed what unqualified names mean.
     pub(crate) unsure: bool,
     /// Inside the definition of a view: the user's relations that its bare names mean.
     pub(crate) names: Option<&'a [TableId]>,
     /// How many views are around.
     pub(crate) depth: u8,
+}
+
+/// What names of prepared statements or cursors stand for: the session's, and what the text itself has changed.
+#[derive(Clone)]
+pub(crate) struct Names<'a> {
+    session: &'a dyn Fn(&str) -> Option<Arc<Statement>>,
+    changed: HashMap<String, Option<Arc<Statement>>>,
+    cleared: bool,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn of(session: &'a dyn Fn(&str) -> Option<Arc<Statement>>) -> Self {
+        Self { session, changed: HashMap::new(), cleared: false }
+    }
+
+    pub(crate) fn none() -> Self {
+        Self::of(&nothing)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Statement>> {
+        match self.changed.get(name) {
+            Some(changed) => changed.clone(),
+            None if self.cleared => None,
+            None => (self.session)(name),
+        }
+    }
+
+    pub(crate) fn set(&mut self, name: &str, statement: Option<Arc<Statement>>) {
+        self.changed.insert(name.to_owned(), statement);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.changed.clear();
+        self.cleared = true;
+    }
+}
+
+fn nothing(_: &str) -> Option<Arc<Statement>> {
+    None
 }
 
 /// How a column stands.

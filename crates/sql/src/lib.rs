@@ -14,6 +14,7 @@ mod ddl;
 mod decide;
 mod env;
 mod explain;
+mod named;
 mod overlay;
 mod parse;
 mod plan;

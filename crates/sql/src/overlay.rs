@@ -28,10 +28,19 @@ pub(crate) fn apply(env: &mut Env<'_>, node: &Node, decision: &Decision) {
     }
     let undone = matches!(decision.command, Command::Rollback | Command::RollbackTo);
     if let Command::Prepare { name } = &decision.command {
-        env.plain_prepared.to_mut().insert(name.clone());
-    }
-    if let Command::Declare { name } = &decision.command {
-        env.plain_cursors.to_mut().insert(name.clone());
+        env.prepared.set(name, decision.defines.clone());
+    } else if let Command::Declare { name, .. } = &decision.command {
+        env.cursors.set(name, decision.defines.clone());
+    } else if let Command::Deallocate { name } = &decision.command {
+        match name {
+            Some(name) => env.prepared.set(name, None),
+            None => env.prepared.clear(),
+        }
+    } else if let Command::Close { name } = &decision.command {
+        match name {
+            Some(name) => env.cursors.set(name, None),
+            None => env.cursors.clear(),
+        }
     }
     let moves = decision.effects.search_path && !matches!(node.node, Some(NodeEnum::CreateStmt(_)));
     if moves || undone {

@@ -1,8 +1,8 @@
 //! From a text to its planned statements.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use drieslot_schema::Classification;
 use pg_query::NodeEnum;
@@ -10,21 +10,21 @@ use pg_query::protobuf::{Node, RawStmt};
 
 use crate::catalog::Catalog;
 use crate::decide::{Decision, decide};
-use crate::env::Env;
+use crate::env::{Env, Names};
 use crate::parse;
 use crate::reflect;
 use crate::refusal::Refusal;
 use crate::statement::{Kind, PassProof, Statement};
 
 /// What a plan depends on besides text, catalogue and classification.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Session<'a> {
     /// `current_schemas(true)`.
     pub search_path: &'a [String],
-    /// SQL-level prepared statements that touch no protected column.
-    pub plain_prepared: &'a HashSet<String>,
-    /// Open cursors that touch no protected column.
-    pub plain_cursors: &'a HashSet<String>,
+    /// Prepared statements by name, whether SQL or the protocol prepared them.
+    pub prepared: &'a dyn Fn(&str) -> Option<Arc<Statement>>,
+    /// Open cursors and portals by name.
+    pub cursors: &'a dyn Fn(&str) -> Option<Arc<Statement>>,
 }
 
 /// Plans every statement of a text, in order; none for an empty text.
@@ -42,8 +42,8 @@ pub fn plan(
         catalog: Cow::Borrowed(catalog),
         classification,
         search_path: session.search_path.to_vec(),
-        plain_prepared: Cow::Borrowed(session.plain_prepared),
-        plain_cursors: Cow::Borrowed(session.plain_cursors),
+        prepared: Names::of(session.prepared),
+        cursors: Names::of(session.cursors),
         unsure: false,
         names: None,
         depth: 0,
@@ -63,6 +63,8 @@ pub fn plan(
             command: decision.command,
             source,
             effects: decision.effects,
+            defines: decision.defines,
+            of: decision.of,
             fingerprint,
             depends_on_session: decision.depends_on_session,
         });

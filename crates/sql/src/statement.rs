@@ -1,6 +1,7 @@
 //! What a planned statement is: what is sent, what its values become, what its rows hold.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use drieslot_schema::{ColumnId, LogicalType, Protected, TableId};
 
@@ -20,6 +21,10 @@ pub struct Statement {
     pub effects: Effects,
     /// Its form without its constants, 16 hexadecimal digits; empty where it touches no protected column.
     pub fingerprint: String,
+    /// What PREPARE and DECLARE give a name to.
+    pub defines: Option<Arc<Statement>>,
+    /// What EXECUTE, FETCH and MOVE were planned to run.
+    pub of: Option<Arc<Statement>>,
     pub(crate) depends_on_session: bool,
 }
 
@@ -128,6 +133,8 @@ pub enum Command {
     Declare {
         /// Of the cursor.
         name: String,
+        /// Whether it outlives its transaction.
+        hold: bool,
     },
     /// FETCH, MOVE.
     Fetch {

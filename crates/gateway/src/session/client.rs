@@ -188,13 +188,14 @@ impl Session {
         let mut cells = Vec::with_capacity(planned.len());
         search_comes_first(&planned)?;
         for (index, statement) in planned.iter().enumerate() {
-            self.check_names(statement)?;
+            self.check_planned(statement)?;
             runs.push(self.prepare_run(statement, None)?);
             cells.push(self.expressions(index, statement)?);
         }
         // Entries are written only once nothing else can stall or refuse the message.
         for (statement, run) in planned.iter().zip(&mut runs) {
             run.look = self.look(statement)?;
+            run.undo = self.rename(statement)?;
         }
         if planned.iter().all(|statement| matches!(statement.kind, Kind::Pass(_))) {
             self.forward(message);
@@ -209,16 +210,6 @@ impl Session {
         }
         self.expects.push_back(Expect::Query { runs: runs.into(), refusal: None });
         self.batch_open = false;
-        Ok(())
-    }
-
-    /// SQL and protocol share the names of prepared statements.
-    fn check_names(&self, statement: &Statement) -> Result<(), Refusal> {
-        if let sql::Command::Prepare { name } = &statement.command
-            && self.statements.contains_key(name)
-        {
-            return Err(Refusal::new("42P05", format!("prepared statement \"{name}\" already exists")));
-        }
         Ok(())
     }
 
@@ -300,7 +291,7 @@ impl Session {
     fn on_parse(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
         let parse = wire::Parse::read(body).map_err(text_refusal)?;
         let (planned, classification) = self.plan(parse.text)?;
-        let statement = match &*planned {
+        let mut statement = match &*planned {
             [] => None,
             [one] => Some(Arc::clone(one)),
             [..] => {
@@ -308,13 +299,24 @@ impl Session {
                 return Err(Refusal::new("42601", message).into());
             }
         };
-        if let Some(statement) = &statement {
-            self.check_names(statement)?;
-        }
-        match statement.as_deref().map(|statement| &statement.kind) {
+        match statement.clone().as_deref().map(|statement| &statement.kind) {
             None | Some(Kind::Pass(_)) => self.forward(message),
             Some(Kind::Reworded(text, _)) => {
                 wire::put_parse(&mut self.server.output, parse.name, text, &parse.oids);
+            }
+            Some(Kind::Rewritten(rewritten))
+                if statement
+                    .as_ref()
+                    .is_some_and(|statement| matches!(statement.command, sql::Command::Execute { .. })) =>
+            {
+                // PostgreSQL gives EXECUTE no parameters.
+                if !rewritten.uses.is_empty() {
+                    self.permit(&rewritten.uses)?;
+                }
+                let filled = statement.as_deref().map(|statement| self.expressions(0, statement)).transpose()?;
+                let text = inline_template(&rewritten.template, &filled.unwrap_or_default());
+                wire::put_parse(&mut self.server.output, parse.name, &text, &[]);
+                statement = statement.as_deref().map(without_parameters);
             }
             Some(Kind::Rewritten(rewritten)) => {
                 if rewritten.parameters.len() > MAX_PARAMETERS {
@@ -339,8 +341,7 @@ impl Session {
         }
         let prepared = Arc::new(Prepared { statement, oids: parse.oids, classification });
         let name = parse.name.to_owned();
-        self.plain_prepared.remove(&name);
-        let previous = self.statements.insert(name.clone(), prepared);
+        let previous = self.names.statements.insert(name.clone(), prepared);
         self.expects.push_back(Expect::Parse(Undo::Statement(name, previous)));
         self.batch_open = true;
         Ok(())
@@ -348,7 +349,11 @@ impl Session {
 
     fn on_bind(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
         let bind = wire::Bind::read(body).map_err(text_refusal)?;
-        let prepared = self.statements.get(bind.statement).cloned().ok_or_else(|| no_statement(bind.statement))?;
+        let prepared =
+            self.names.statements.get(bind.statement).cloned().ok_or_else(|| no_statement(bind.statement))?;
+        if let Some(statement) = &prepared.statement {
+            self.check_run(statement)?;
+        }
         let mut formats = Vec::new();
         match prepared.statement.as_deref() {
             Some(Statement { kind: Kind::Rewritten(rewritten), .. }) => {
@@ -370,8 +375,10 @@ impl Session {
             Some(Statement { kind: Kind::Pass(_), .. }) | None => self.forward(message),
         }
         let name = bind.portal.to_owned();
-        self.plain_cursors.remove(&name);
-        let previous = self.portals.insert(name.clone(), Arc::new(Portal { prepared, formats }));
+        let previous = self
+            .names
+            .portals
+            .insert(name.clone(), Arc::new(Portal { prepared, formats, binary_cells: true, hold: false }));
         self.expects.push_back(Expect::Bind(Undo::Portal(name, previous)));
         self.batch_open = true;
         Ok(())
@@ -381,11 +388,11 @@ impl Session {
         let describe = wire::Describe::read(body).map_err(text_refusal)?;
         let expect = match describe.target {
             Target::Statement => {
-                let prepared = self.statements.get(describe.name).cloned();
+                let prepared = self.names.statements.get(describe.name).cloned();
                 Expect::DescribeStatement(prepared.ok_or_else(|| no_statement(describe.name))?)
             }
             Target::Portal => {
-                let portal = self.portals.get(describe.name).cloned();
+                let portal = self.names.portals.get(describe.name).cloned();
                 Expect::DescribePortal(portal.ok_or_else(|| no_portal(describe.name))?)
             }
         };
@@ -397,19 +404,27 @@ impl Session {
 
     fn on_execute(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
         let execute = wire::Execute::read(body).map_err(text_refusal)?;
-        let portal = self.portals.get(execute.portal).cloned().ok_or_else(|| no_portal(execute.portal))?;
-        let run = match &portal.prepared.statement {
+        let portal = self.names.portals.get(execute.portal).cloned().ok_or_else(|| no_portal(execute.portal))?;
+        let mut run = match &portal.prepared.statement {
             None => Run::plain(None),
-            Some(statement) if matches!(statement.kind, Kind::Pass(_) | Kind::Reworded(..)) => {
-                Run::plain(Some(Arc::clone(statement)))
-            }
             Some(statement) => {
-                self.still_classified(&portal.prepared)?;
-                let mut run = self.prepare_run(statement, Some(&portal.formats))?;
-                run.look = self.look(statement)?;
-                run
+                self.check_run(statement)?;
+                if matches!(statement.kind, Kind::Pass(_) | Kind::Reworded(..)) {
+                    Run::plain(Some(Arc::clone(statement)))
+                } else {
+                    self.still_classified(&portal.prepared)?;
+                    let mut run = self.prepare_run(statement, Some(&portal.formats))?;
+                    run.look = self.look(statement)?;
+                    run
+                }
             }
         };
+        if let Some(view) = &mut run.rows {
+            view.binary_cells = portal.binary_cells;
+        }
+        if let Some(statement) = &portal.prepared.statement {
+            run.undo = self.rename(statement)?;
+        }
         self.forward(message);
         self.expects.push_back(Expect::Execute(Box::new(run)));
         self.batch_open = true;
@@ -420,11 +435,11 @@ impl Session {
         let close = wire::Close::read(body).map_err(text_refusal)?;
         let name = close.name.to_owned();
         let undo = match close.target {
-            Target::Statement => match self.statements.remove(close.name) {
+            Target::Statement => match self.names.statements.remove(close.name) {
                 Some(previous) => Undo::Statement(name, Some(previous)),
                 None => Undo::Nothing,
             },
-            Target::Portal => match self.portals.remove(close.name) {
+            Target::Portal => match self.names.portals.remove(close.name) {
                 Some(previous) => Undo::Portal(name, Some(previous)),
                 None => Undo::Nothing,
             },
@@ -520,6 +535,16 @@ fn inline(text: &str, statement: &Statement, expressions: &[String]) -> String {
         Kind::Rewritten(rewritten) => inline_template(&rewritten.template, expressions),
         Kind::CopyIn(plan) | Kind::CopyOut(plan) => inline_template(&plan.template, expressions),
     }
+}
+
+/// The statement as it is once its values stand in its text.
+fn without_parameters(statement: &Statement) -> Arc<Statement> {
+    let mut own = statement.clone();
+    if let Kind::Rewritten(rewritten) = &mut own.kind {
+        rewritten.slots.clear();
+        rewritten.parameters.clear();
+    }
+    Arc::new(own)
 }
 
 fn inline_template(template: &Template, expressions: &[String]) -> String {

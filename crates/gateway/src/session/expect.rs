@@ -1,6 +1,6 @@
 //! What the processor still owes an answer to, in the order in which it will answer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use drieslot_sql::Statement;
@@ -24,12 +24,25 @@ pub(super) struct Portal {
     pub(super) prepared: Arc<Prepared>,
     /// Format of each result column that the client asked for; empty where nothing is rewritten.
     pub(super) formats: Vec<i16>,
+    /// Whether the processor sends cells in binary: not from a cursor of SQL.
+    pub(super) binary_cells: bool,
+    /// Whether it outlives its transaction.
+    pub(super) hold: bool,
+}
+
+/// What the names of a session stand for.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) statements: HashMap<String, Arc<Prepared>>,
+    pub(super) portals: HashMap<String, Arc<Portal>>,
 }
 
 /// A name that a message changed, and what it meant before, so that a failed batch can be undone.
 pub(super) enum Undo {
     Statement(String, Option<Arc<Prepared>>),
     Portal(String, Option<Arc<Portal>>),
+    /// All of them.
+    Names(Names),
     Nothing,
 }
 
@@ -47,6 +60,8 @@ pub(super) struct Run {
     pub(super) look: Option<Look>,
     /// Why the gateway ended its incoming COPY.
     pub(super) refusal: Option<Refusal>,
+    /// What its names meant before, should it fail.
+    pub(super) undo: Undo,
 }
 
 /// A traced statement.
@@ -83,7 +98,7 @@ pub(super) enum Expect {
 
 impl Run {
     pub(super) fn plain(statement: Option<Arc<Statement>>) -> Self {
-        Self { statement, rows: None, copy_in: None, copy_out: None, look: None, refusal: None }
+        Self { statement, rows: None, copy_in: None, copy_out: None, look: None, refusal: None, undo: Undo::Nothing }
     }
 }
 

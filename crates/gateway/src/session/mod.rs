@@ -12,12 +12,13 @@ mod copy;
 mod expect;
 mod held;
 mod load;
+mod names;
 mod plan;
 mod rows;
 mod search;
 mod server;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use crate::stream::Peer;
 use crate::trace::stopped;
 use cells::Cells;
 use copy::CopyIn;
-use expect::{Expect, Portal, Prepared};
+use expect::{Expect, Names};
 use held::Held;
 use plan::View;
 use rows::RowScratch;
@@ -123,10 +124,8 @@ pub(crate) struct Session {
     answered: HashMap<usize, Vec<search::Answer>>,
     loading: bool,
     view: View,
-    statements: HashMap<String, Arc<Prepared>>,
-    portals: HashMap<String, Arc<Portal>>,
-    plain_prepared: HashSet<String>,
-    plain_cursors: HashSet<String>,
+    /// Prepared statements and portals, whether of SQL or of the protocol.
+    names: Names,
     copying: Copying,
     /// Bytes of an oversize message still to throw away.
     skip: usize,
@@ -158,10 +157,7 @@ impl Session {
             answered: HashMap::new(),
             loading: false,
             view: View::default(),
-            statements: HashMap::new(),
-            portals: HashMap::new(),
-            plain_prepared: HashSet::new(),
-            plain_cursors: HashSet::new(),
+            names: Names::default(),
             copying: Copying::No,
             skip: 0,
             relay: 0,

@@ -56,11 +56,10 @@ impl Session {
             self.view.refreshed = false;
             return Ok((planned, classification));
         }
-        let session = sql::Session {
-            search_path: &basis.search_path,
-            plain_prepared: &self.plain_prepared,
-            plain_cursors: &self.plain_cursors,
-        };
+        let names = &self.names;
+        let prepared = |name: &str| names.statements.get(name)?.statement.clone();
+        let cursors = |name: &str| names.portals.get(name)?.prepared.statement.clone();
+        let session = sql::Session { search_path: &basis.search_path, prepared: &prepared, cursors: &cursors };
         match sql::plan(text, &basis.catalog, &basis.classification, &session) {
             Ok(statements) => {
                 self.view.refreshed = false;
@@ -238,15 +237,6 @@ impl Session {
             && (self.view.ddl || self.view.path_changed)
         {
             self.view.forget();
-        }
-        if let sql::Command::Prepare { name } = command {
-            self.plain_prepared.insert(name.clone());
-        } else if let sql::Command::Declare { name } = command {
-            self.plain_cursors.insert(name.clone());
-        } else if let sql::Command::Deallocate { name: Some(name) } = command {
-            self.plain_prepared.remove(name);
-        } else if let sql::Command::Close { name: Some(name) } = command {
-            self.plain_cursors.remove(name);
         }
     }
 }

@@ -300,12 +300,16 @@ impl Session {
             // An error that answers nothing, such as a shutdown.
             None => self.emit(message),
             Some(Expect::Query { runs, refusal }) => {
-                let run = runs.pop_front();
+                let mut run = runs.pop_front();
                 let refusal = refusal.take().or(run.as_ref().and_then(|run| run.copy_refusal(body)));
                 let abandoned = std::mem::take(runs);
                 self.tell_error(run.as_ref(), refusal.as_ref(), message, body)?;
-                for run in &abandoned {
-                    self.note_abandoned(run, None)?;
+                for run in abandoned.into_iter().rev() {
+                    self.note_abandoned(&run, None)?;
+                    self.undo(run.undo);
+                }
+                if let Some(run) = &mut run {
+                    self.undo(std::mem::replace(&mut run.undo, Undo::Nothing));
                 }
             }
             Some(Expect::Load(load)) if load.is_simple() => {
@@ -335,6 +339,7 @@ impl Session {
             Some(Expect::Refused(refusal)) => self.tell_error(None, refusal.as_deref(), message, body)?,
             Some(Expect::Execute(run)) => {
                 self.tell_error(Some(&run), run.copy_refusal(body).as_ref(), message, body)?;
+                self.undo(run.undo);
             }
             Some(other) => {
                 self.tell_error(None, None, message, body)?;
@@ -350,10 +355,14 @@ impl Session {
         match expect {
             Expect::Parse(undo) | Expect::Bind(undo) | Expect::Close(undo) => self.undo(undo),
             Expect::Load(_) => self.loading = false,
-            Expect::Execute(run) => self.note_abandoned(&run, None)?,
+            Expect::Execute(run) => {
+                self.note_abandoned(&run, None)?;
+                self.undo(run.undo);
+            }
             Expect::Query { runs, .. } => {
-                for run in &runs {
-                    self.note_abandoned(run, None)?;
+                for run in runs.into_iter().rev() {
+                    self.note_abandoned(&run, None)?;
+                    self.undo(run.undo);
                 }
             }
             Expect::DescribeStatement(_) | Expect::DescribePortal(_) | Expect::Sync | Expect::Refused(_) => {}
@@ -370,10 +379,11 @@ impl Session {
 
     fn undo(&mut self, undo: Undo) {
         match undo {
-            Undo::Statement(name, Some(previous)) => drop(self.statements.insert(name, previous)),
-            Undo::Statement(name, None) => drop(self.statements.remove(&name)),
-            Undo::Portal(name, Some(previous)) => drop(self.portals.insert(name, previous)),
-            Undo::Portal(name, None) => drop(self.portals.remove(&name)),
+            Undo::Statement(name, Some(previous)) => drop(self.names.statements.insert(name, previous)),
+            Undo::Statement(name, None) => drop(self.names.statements.remove(&name)),
+            Undo::Portal(name, Some(previous)) => drop(self.names.portals.insert(name, previous)),
+            Undo::Portal(name, None) => drop(self.names.portals.remove(&name)),
+            Undo::Names(names) => self.names = names,
             Undo::Nothing => {}
         }
     }
@@ -427,7 +437,7 @@ impl Session {
                 self.view.search_path = None;
             }
             if self.expects.is_empty() {
-                self.portals.clear();
+                self.names.portals.retain(|_, portal| portal.hold);
             }
         }
         self.emit(message);

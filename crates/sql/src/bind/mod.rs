@@ -3,6 +3,7 @@
 
 mod cases;
 mod dml;
+mod execute;
 mod expr;
 mod extreme;
 mod from;
@@ -19,6 +20,8 @@ mod value;
 mod values;
 mod view;
 mod with;
+
+pub(crate) use execute::execute;
 
 use std::collections::BTreeSet;
 

@@ -22,7 +22,7 @@ pub(super) enum Meeting {
     Beside,
 }
 
-enum Literal {
+pub(super) enum Literal {
     Null,
     Text(String),
     Integer(i32),
@@ -32,12 +32,19 @@ enum Literal {
 }
 
 /// A literal or parameter, and the type of the cast around it.
-struct Value {
-    literal: Literal,
+pub(super) struct Value {
+    pub(super) literal: Literal,
     cast: Option<LogicalType>,
     /// Of type `character`, as in `N'…'`: its trailing spaces do not count.
     blank_padded: bool,
     location: i32,
+}
+
+impl Value {
+    /// A literal or parameter without a cast.
+    pub(super) fn is_bare(&self) -> bool {
+        self.cast.is_none() && !self.blank_padded
+    }
 }
 
 fn constant(constant: &AConst) -> Option<Literal> {
@@ -69,7 +76,7 @@ fn bare(node: &Node) -> Option<Value> {
     }
 }
 
-fn value(node: &Node) -> Option<Value> {
+pub(super) fn value(node: &Node) -> Option<Value> {
     if let Some(NodeEnum::TypeCast(cast)) = &node.node {
         let arg = cast.arg.as_deref()?;
         if let Some(NodeEnum::TypeCast(again)) = &arg.node {

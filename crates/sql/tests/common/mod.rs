@@ -174,8 +174,11 @@ pub fn catalog() -> Catalog {
 
 pub fn plan(sql: &str, catalog: &Catalog, classification: &Classification) -> Result<Vec<Statement>, Refusal> {
     let path = ["pg_catalog".to_owned(), "public".to_owned()];
-    let prepared = HashSet::from(["known".to_owned()]);
-    let session = Session { search_path: &path, plain_prepared: &prepared, plain_cursors: &prepared };
+    let nothing = |_: &str| None;
+    let session = Session { search_path: &path, prepared: &nothing, cursors: &nothing };
+    let known = drieslot_sql::plan("SELECT 1", catalog, classification, &session)?.pop().map(Arc::new);
+    let known = |name: &str| known.clone().filter(|_| name == "known");
+    let session = Session { search_path: &path, prepared: &known, cursors: &known };
     drieslot_sql::plan(sql, catalog, classification, &session)
 }
 
