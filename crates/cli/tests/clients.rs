@@ -113,7 +113,7 @@ async fn typed_values(session: &Client) {
         .prepare("SELECT family_name, age, active FROM person WHERE national_number = $1 AND nickname = $2")
         .await
         .unwrap();
-    assert_eq!(statement.params(), [Type::INT8, Type::VARCHAR]);
+    assert_eq!(statement.params(), [Type::INT8, Type::TEXT]);
     for _ in 0..3 {
         let row = session.query_one(&statement, &[&85_073_003_328_i64, &"jan"]).await.unwrap();
         assert_eq!((row.get::<_, &str>(0), row.get::<_, i32>(1), row.get::<_, bool>(2)), ("Peeters", 41, true));
