@@ -13,7 +13,7 @@
     reason = "shared by the tests, each of which uses a part"
 )]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drieslot_schema::{
