@@ -21,3 +21,10 @@ CREATE TABLE people (
 );
 CREATE INDEX people_plain_number ON people_plain (national_number);
 CREATE INDEX people_number ON people (national_number);
+-- For lookups by range and by search: the same people again.
+CREATE TABLE found_plain (id integer NOT NULL, national_number varchar(11), last_name varchar(40), birth_date date);
+CREATE TABLE found (id integer NOT NULL, national_number varchar(11), last_name varchar(40), birth_date date);
+CREATE INDEX found_plain_number ON found_plain (national_number);
+CREATE INDEX found_number ON found (national_number);
+CREATE INDEX found_plain_born ON found_plain (birth_date);
+CREATE INDEX found_born ON found (birth_date);
