@@ -122,7 +122,7 @@ fn binary_parameters_may_be_of_any_integer_or_text_type() {
     assert_eq!(encode("int8", 21, &[0xff, 0xfe]), Ok(vec![0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe]));
     assert_eq!(encode("int2", 20, &[0, 0, 0, 0, 0, 0, 0, 9]), Ok(vec![0, 9]));
     assert_eq!(encode("int2", 23, &[0, 1, 0, 0]), Err("22003"));
-    assert_eq!(encode("int4", 0, &[0, 1]), Err("22P03"));
+    assert_eq!(encode("int4", 0, &[0, 1]), Err("08P01"));
     assert_eq!(encode("int4", 701, &[0; 8]), Err("0A000"));
     for oid in [0, 25, 705, 1043] {
         assert_eq!(encode("varchar(5)", oid, "ééééé".as_bytes()), Ok("ééééé".into()));
