@@ -76,7 +76,11 @@ fn is_on(value: &str) -> bool {
     matches!(value, "on" | "true" | "tru" | "tr" | "t" | "yes" | "ye" | "y" | "1")
 }
 
-/// `SELECT set_config('name', 'value', local)`, the only form of `set_config` that is understood.
+/// Settings of the planner that drivers change for a while.
+const HARMLESS: [&str; 2] = ["jit", "application_name"];
+
+/// `SELECT set_config('name', 'value', local)`, with `current_setting('name')` beside it or not: the only form of
+/// `set_config` that is understood.
 pub(crate) fn set_config(select: &SelectStmt, protects: bool) -> Result<Effects> {
     let unclear = || {
         Refusal::denied("set_config() is allowed only by itself, with literals")
@@ -87,18 +91,31 @@ pub(crate) fn set_config(select: &SelectStmt, protects: bool) -> Result<Effects>
     if bare != (SelectStmt { op, limit_option: bare.limit_option, ..SelectStmt::default() }) {
         return Err(unclear());
     }
-    let [Node { node: Some(NodeEnum::ResTarget(target)) }] = select.target_list.as_slice() else {
-        return Err(unclear());
-    };
-    let Some(NodeEnum::FuncCall(call)) = target.val.as_deref().and_then(|node| node.node.as_ref()) else {
-        return Err(unclear());
-    };
-    if strings(&call.funcname).last() != Some(&"set_config") {
-        return Err(unclear());
+    let mut found = None;
+    for node in &select.target_list {
+        let call = match &node.node {
+            Some(NodeEnum::ResTarget(target)) => target.val.as_deref().and_then(|node| node.node.as_ref()),
+            Some(_) | None => None,
+        };
+        let Some(NodeEnum::FuncCall(call)) = call else { return Err(unclear()) };
+        let names = strings(&call.funcname);
+        let name = match names.as_slice() {
+            [name] | ["pg_catalog", name] => Some(name),
+            _ => None,
+        };
+        match (name, call.args.as_slice()) {
+            (Some(&"set_config"), [name, value, _]) if found.is_none() => found = Some((name, value)),
+            (Some(&"current_setting"), args) if args.iter().all(|arg| argument(arg).is_some()) => {}
+            _ => return Err(unclear()),
+        }
     }
-    let [name, value, _] = call.args.as_slice() else { return Err(unclear()) };
-    let (Some(name), Some(value)) = (argument(name), argument(value)) else { return Err(unclear()) };
-    let name = name.to_ascii_lowercase();
+    let Some((name, value)) = found else { return Err(unclear()) };
+    let Some(name) = argument(name).map(|name| name.to_ascii_lowercase()) else { return Err(unclear()) };
+    let Some(value) = argument(value) else {
+        let parameter = matches!(value.node, Some(NodeEnum::ParamRef(_)));
+        // A driver that puts back what it had changed; nothing here rests on such a setting.
+        return if parameter && HARMLESS.contains(&name.as_str()) { Ok(Effects::default()) } else { Err(unclear()) };
+    };
     check(&name, Some(&value), protects)?;
     let search_path = name == "search_path";
     Ok(Effects { search_path, set: Some((name, Some(value))), ..Effects::default() })
