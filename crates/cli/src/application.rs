@@ -67,7 +67,7 @@ pub(crate) fn refused(error: &tokio_postgres::Error) -> anyhow::Error {
     }
 }
 
-fn connector(root: &Path, host: &str) -> Result<Connector> {
+pub(crate) fn connector(root: &Path, host: &str) -> Result<Connector> {
     let host = ServerName::try_from(host.to_owned()).with_context(|| format!("{host} is no host name"))?;
     let mut roots = RootCertStore::empty();
     let certificate =
@@ -82,7 +82,7 @@ fn connector(root: &Path, host: &str) -> Result<Connector> {
     Ok(Connector(TlsConnector::from(Arc::new(config)), host))
 }
 
-struct Connector(TlsConnector, ServerName<'static>);
+pub(crate) struct Connector(TlsConnector, ServerName<'static>);
 
 impl TlsConnect<TcpStream> for Connector {
     type Stream = Stream;
@@ -94,7 +94,7 @@ impl TlsConnect<TcpStream> for Connector {
     }
 }
 
-struct Stream(RustlsStream<TcpStream>);
+pub(crate) struct Stream(RustlsStream<TcpStream>);
 
 impl TlsStream for Stream {
     fn channel_binding(&self) -> ChannelBinding {

@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Access(AccessArgs),
     /// Write the revocation of a mandate; any one officer may sign it
     Revoke(RevokeArgs),
+    /// Classifications
+    #[command(subcommand)]
+    Classify(ClassifyCommand),
     /// Journals of any part
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -191,6 +194,40 @@ pub(crate) struct RevokeArgs {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) client: RegisterClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClassifyCommand {
+    /// Propose one from a running database and from the statements of its application
+    Suggest(ClassifySuggestArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClassifySuggestArgs {
+    /// The database: postgresql://ROLE@HOST:PORT/DATABASE, or host=/socket/folder user=ROLE dbname=DATABASE
+    #[arg(long)]
+    pub(crate) url: String,
+    /// File with the role's password
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// The certificate that signs the server's, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Option<PathBuf>,
+    /// Statements of the application, each ended by a semicolon, or a server's log of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) statements: Option<PathBuf>,
+    /// How many rows of each table to look at
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) sample: u32,
+    /// The controller's name, as in the charter
+    #[arg(long)]
+    pub(crate) tenant: String,
+    /// The classification's id
+    #[arg(long, default_value = "columns-1")]
+    pub(crate) id: String,
+    /// Where to write it, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod application;
 mod certificate;
 mod child;
+mod classify;
 mod command;
 mod dump;
 mod explain;
@@ -25,7 +26,10 @@ use clap::Parser;
 use jiff::Timestamp;
 use tracing_subscriber::EnvFilter;
 
-use command::{Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, JournalCommand, RegisterCommand};
+use command::{
+    ClassifyCommand, Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, JournalCommand,
+    RegisterCommand,
+};
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
@@ -56,6 +60,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Custodian(CustodianCommand::Run(args)) => roles::custodian(&args).await,
         Command::Gateway(GatewayCommand::Run(args)) => roles::gateway(&args).await,
         Command::Sign(args) => register::sign(&args.file, &args.key),
+        Command::Classify(ClassifyCommand::Suggest(args)) => classify::suggest(&args).await,
         Command::Submit(args) => register::submit(&args.file, &args.client.register).await,
         Command::Pending(args) => register::pending(&args.register).await,
         Command::Show(args) => register::show(&args.client.register, &args.statement).await,

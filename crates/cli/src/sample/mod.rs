@@ -7,6 +7,7 @@ mod national_number;
 mod people;
 mod random;
 
+pub(crate) use names::{COMMUNITIES, STREETS};
 pub(crate) use people::{Newcomer, Permit, Result, Sample, generate};
 
 /// The tables, as any application would create them: it knows of no protection.

@@ -1,9 +1,13 @@
-//! A first classification, suggested from a dump's CREATE TABLE statements by the names of its columns.
+//! A first classification, suggested from CREATE TABLE statements by the names of columns; where there are any, from
+//! samples of their values and from the statements of the application too.
 //!
 //! Owns the suggestion; it decides nothing. The officers read it, change it, and sign what they want.
 
+pub(crate) mod content;
+pub(crate) mod queries;
 mod rules;
 mod tables;
+pub(crate) mod text;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +24,8 @@ pub(crate) struct SuggestedColumn {
     pub(crate) class: u8,
     /// `None`: stays plain.
     pub(crate) protected: Option<(LogicalType, Protection, String)>,
+    /// Whether it can be searched by LIKE.
+    pub(crate) search: bool,
     /// For the reader: why.
     pub(crate) why: String,
 }
@@ -29,6 +35,29 @@ pub(crate) struct SuggestedColumn {
 pub(crate) struct SuggestedTable {
     pub(crate) id: TableId,
     pub(crate) columns: Vec<SuggestedColumn>,
+}
+
+/// What is known beyond the names.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    /// What samples of values show.
+    pub(crate) findings: BTreeMap<(TableId, String), content::Finding>,
+    /// What the application's statements need.
+    pub(crate) queries: queries::Queries,
+}
+
+impl Evidence {
+    fn finding(&self, id: &TableId, column: &str) -> Option<&content::Finding> {
+        self.findings.get(&(id.clone(), column.to_owned()))
+    }
+
+    fn kind(&self, id: &TableId, column: &str) -> Option<Kind> {
+        kind(&id.table, column).or_else(|| self.finding(id, column).map(|finding| finding.kind))
+    }
+
+    fn is_national(&self, id: &TableId, column: &str) -> bool {
+        rules::is_national(column) || self.finding(id, column).is_some_and(|finding| finding.national)
+    }
 }
 
 /// A whole suggestion.
@@ -57,13 +86,18 @@ impl Suggestion {
     }
 }
 
-/// Suggests for all tables that were created.
+/// Suggests for all tables that were created, by names alone.
 pub(crate) fn suggest(tables: &Tables) -> Suggestion {
+    suggest_by(tables, &Evidence::default())
+}
+
+/// Suggests by all that is known.
+pub(crate) fn suggest_by(tables: &Tables, evidence: &Evidence) -> Suggestion {
     let mut suggestion = Suggestion::default();
-    let domains = domains(tables);
+    let domains = domains(tables, evidence);
     for (id, table) in tables.iter() {
         let columns = table.columns.iter().map(|column| {
-            let (suggested, left_plain) = suggest_column(id, table, column, &domains);
+            let (suggested, left_plain) = suggest_column(id, table, column, &domains, evidence);
             suggestion.left_plain.extend(left_plain);
             suggested
         });
@@ -74,12 +108,14 @@ pub(crate) fn suggest(tables: &Tables) -> Suggestion {
 }
 
 /// The exact domain of each column that a foreign key ties to an identifier: both ends must be equal byte by byte.
-fn domains(tables: &Tables) -> BTreeMap<(TableId, String), (LogicalType, String)> {
+fn domains(tables: &Tables, evidence: &Evidence) -> BTreeMap<(TableId, String), (LogicalType, String)> {
     let mut domains = BTreeMap::new();
     for (id, table) in tables.iter() {
         for column in &table.columns {
-            if let (Some(Kind::Identifier), Some(ty)) = (kind(&id.table, &column.name), exact_type(column)) {
-                domains.insert((id.clone(), column.name.clone()), (ty, domain_name(id, column, ty, &domains)));
+            if let (Some(Kind::Identifier), Some(ty)) = (evidence.kind(id, &column.name), exact_type(column)) {
+                let national = evidence.is_national(id, &column.name);
+                domains
+                    .insert((id.clone(), column.name.clone()), (ty, domain_name(id, column, ty, national, &domains)));
             }
         }
     }
@@ -102,10 +138,11 @@ fn domain_name(
     id: &TableId,
     column: &Column,
     ty: LogicalType,
+    national: bool,
     known: &BTreeMap<(TableId, String), (LogicalType, String)>,
 ) -> String {
     let own = format!("{}_{}", id.table, column.name);
-    if !rules::is_national(&column.name) {
+    if !national {
         return own;
     }
     let text = |ty| matches!(ty, LogicalType::Text | LogicalType::Varchar(_));
@@ -126,32 +163,61 @@ fn suggest_column(
     table: &Table,
     column: &Column,
     domains: &BTreeMap<(TableId, String), (LogicalType, String)>,
+    evidence: &Evidence,
 ) -> (SuggestedColumn, Option<String>) {
-    let plain =
-        |class, why: &str| SuggestedColumn { name: column.name.clone(), class, protected: None, why: why.into() };
+    let name = column.name.clone();
+    let plain = |class, why: &str| SuggestedColumn {
+        name: column.name.clone(),
+        class,
+        protected: None,
+        search: false,
+        why: why.into(),
+    };
+    let needs = evidence.queries.needs(id, &column.name);
+    let found = evidence.finding(id, &column.name).map(|finding| format!("; {}", finding.why)).unwrap_or_default();
+    let unmet = |what: &str| Some(format!("{id}.{}: {what}", column.name));
     if let Some((ty, domain)) = domains.get(&(id.clone(), column.name.clone())) {
+        let search = needs.searched > 0 && is_text(*ty);
         let protected = Some((*ty, Protection::Exact, domain.clone()));
-        let why = "identifies a person; must be found and joined".into();
-        return (SuggestedColumn { name: column.name.clone(), class: 4, protected, why }, None);
+        let why = format!("identifies a person; must be found and joined{found}{}", used(needs));
+        let unmet = (needs.ordered > 0).then(|| unmet("statements order it, which an exact column does not allow"));
+        return (SuggestedColumn { name, class: 4, protected, search, why }, unmet.flatten());
     }
-    let Some(kind) = kind(&id.table, &column.name) else {
+    let Some(kind) = evidence.kind(id, &column.name) else {
         return (plain(2, "no personal data by its name"), None);
     };
     if table.keys.contains(&column.name) {
-        let note = format!("{id}.{}: {}, but a key of the table", column.name, kind.what());
-        return (plain(kind.class(), "a key"), Some(note));
+        return (plain(kind.class(), "a key"), unmet(&format!("{}, but a key of the table", kind.what())));
     }
     let Some(ty) = column.ty else {
-        let note =
-            format!("{id}.{}: {}, but no protection exists for {} yet", column.name, kind.what(), column.type_name);
-        return (plain(kind.class(), "personal, but its type cannot be protected yet"), Some(note));
+        let note = unmet(&format!("{}, but no protection exists for {} yet", kind.what(), column.type_name));
+        return (plain(kind.class(), "personal, but its type cannot be protected yet"), note);
     };
-    let exact = table.indexed.contains(&column.name) && ty.why_not_exact().is_none();
-    let protection = if exact { Protection::Exact } else { Protection::Sealed };
-    let why =
-        if exact { format!("{}; an index or a uniqueness needs equality", kind.what()) } else { kind.what().into() };
+    let indexed = table.indexed.contains(&column.name);
+    let protection = match (indexed || needs.equal > 0, needs.ordered > 0) {
+        (_, true) if ty.order_bits().is_some() => Protection::Ordered,
+        (true, _) if ty.why_not_exact().is_none() => Protection::Exact,
+        _ => Protection::Sealed,
+    };
+    let because = if indexed { "; an index or a uniqueness needs equality" } else { "" };
+    let why = format!("{}{found}{because}{}", kind.what(), used(needs));
+    let unordered = needs.ordered > 0 && protection != Protection::Ordered;
+    let unmet = unordered.then(|| unmet(&format!("statements order it, which is not possible for {ty}"))).flatten();
+    let search = needs.searched > 0 && is_text(ty);
     let protected = Some((ty, protection, format!("{}_{}", id.table, column.name)));
-    (SuggestedColumn { name: column.name.clone(), class: kind.class(), protected, why }, None)
+    (SuggestedColumn { name, class: kind.class(), protected, search, why }, unmet)
+}
+
+fn is_text(ty: LogicalType) -> bool {
+    matches!(ty, LogicalType::Text | LogicalType::Varchar(_))
+}
+
+/// What the statements do with it, in words.
+fn used(needs: queries::Needs) -> String {
+    let ways = [(needs.equal, "compared"), (needs.ordered, "ordered"), (needs.searched, "searched")];
+    let used: Vec<String> =
+        ways.iter().filter(|(count, _)| *count > 0).map(|(count, way)| format!("{way} {count} times")).collect();
+    if used.is_empty() { String::new() } else { format!("; by the statements {}", used.join(", ")) }
 }
 
 #[cfg(test)]

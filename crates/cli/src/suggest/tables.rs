@@ -48,6 +48,26 @@ impl Tables {
         self.tables.iter()
     }
 
+    /// The names of all tables.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &TableId> {
+        self.tables.keys()
+    }
+
+    /// Columns of a table whose values say something by themselves, and whether they are days: texts, numbers that may be
+    /// identifiers, dates.
+    pub(crate) fn legible(&self, id: &TableId) -> Vec<(String, bool)> {
+        let columns = self.tables.get(id).map_or(&[][..], |table| table.columns.as_slice());
+        let legible = columns.iter().filter_map(|column| {
+            let ty = column.type_name.split('(').next().unwrap_or_default();
+            match ty {
+                "date" | "timestamp" | "timestamptz" => Some((column.name.clone(), true)),
+                "text" | "varchar" | "bpchar" | "int8" | "numeric" | "citext" => Some((column.name.clone(), false)),
+                _ => None,
+            }
+        });
+        legible.collect()
+    }
+
     /// How many tables.
     pub(crate) fn len(&self) -> usize {
         self.tables.len()

@@ -57,7 +57,7 @@ fn entry(column: &SuggestedColumn, database: &str) -> ColumnEntry {
             (ProtectionWord::Ordered, Some(ty.to_string()), Some(format!("{database}.{domain}")))
         }
     };
-    ColumnEntry { name: column.name.clone(), class: column.class, protection, ty, search: false, domain }
+    ColumnEntry { name: column.name.clone(), class: column.class, protection, ty, search: column.search, domain }
 }
 
 /// Reads a classification that somebody wrote, and checks that it is of this trial.
