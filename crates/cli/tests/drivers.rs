@@ -61,7 +61,7 @@ struct Driver {
 const PYTHON: &str = "{target}/bin/python";
 
 /// What SQLAlchemy does too that is not there yet.
-const SQLALCHEMY: [&str; 1] = ["cursor"];
+const SQLALCHEMY: [&str; 0] = [];
 
 const QUICK: [Driver; 6] = [
     Driver {
@@ -70,7 +70,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &[PYTHON, "psycopg3.py"],
         environment: &[],
-        pending: &["cursor"],
+        pending: &[],
     },
     Driver {
         name: "psycopg2",
@@ -78,7 +78,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &[PYTHON, "psycopg2_driver.py"],
         environment: &[],
-        pending: &["cursor"],
+        pending: &[],
     },
     Driver {
         name: "asyncpg",
@@ -86,11 +86,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &[PYTHON, "asyncpg_driver.py"],
         environment: &[],
-<<<<<<< HEAD
-        pending: &["copy in", "move"],
-=======
-        pending: &["find ANY", "move"],
->>>>>>> 0a3335b (classify suggest: a classification proposed from a running database and the application's statements)
+        pending: &["move"],
     },
     Driver {
         name: "SQLAlchemy over psycopg 3",
@@ -114,7 +110,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &["node", "pg.mjs"],
         environment: &[],
-        pending: &["cursor"],
+        pending: &[],
     },
 ];
 
@@ -126,11 +122,7 @@ const fn pgx(name: &'static str, environment: &'static [(&'static str, &'static 
         prepare: &["go", "build", "-o", "{target}/pgx", "."],
         command: &["{target}/pgx"],
         environment,
-<<<<<<< HEAD
-        pending: &["copy in", "cursor"],
-=======
-        pending: &["find ANY", "cursor"],
->>>>>>> 0a3335b (classify suggest: a classification proposed from a running database and the application's statements)
+        pending: &[],
     }
 }
 
@@ -162,7 +154,7 @@ const SLOW: [Driver; 11] = [
         prepare: &[],
         command: &[PYTHON, "django_driver.py"],
         environment: &[("DRIVER_BINDING", "client")],
-        pending: &["cursor"],
+        pending: &[],
     },
     java("pgjdbc, simple", JDBC, &[("DRIVER_MODE", "preferQueryMode=simple")], &["cursor"]),
     java("pgjdbc, extended", JDBC, &[("DRIVER_MODE", "prepareThreshold=5")], &["cursor"]),
