@@ -41,7 +41,7 @@ fn syntax_error(text: &str, message: &str) -> Refusal {
     let near = message.split_once("at or near \"").and_then(|(_, rest)| rest.strip_suffix('"'));
     let Some(near) = near.filter(|near| !near.is_empty()) else {
         return match message.contains("at end of input") {
-            true => Refusal::new("42601", "syntax error at end of input"),
+            true => Refusal { position: Some(text.len()), ..Refusal::new("42601", "syntax error at end of input") },
             false => refusal,
         };
     };
@@ -54,8 +54,17 @@ fn syntax_error(text: &str, message: &str) -> Refusal {
         Ok(_) | Err(_) => refusal,
     };
     match (first, second) {
-        (Some((at, _)), None) => refusal.at(i32::try_from(at).unwrap_or(0)),
+        // Not by `at`, to which 0 is no place.
+        (Some((at, _)), None) => Refusal { position: Some(at), ..refusal },
         _ => refusal,
+    }
+}
+
+/// A syntax error in the parser's own words, which may repeat a part of the text: for where nothing is protected.
+pub(crate) fn in_full(text: &str, refusal: Refusal) -> Refusal {
+    match pg_query::parse(text, 0) {
+        Err(pg_query::Error::Parse(message)) if refusal.sqlstate == "42601" => Refusal { message, ..refusal },
+        Ok(_) | Err(_) => refusal,
     }
 }
 

@@ -37,7 +37,6 @@ pub fn plan(
     classification: &Classification,
     session: &Session<'_>,
 ) -> Result<Vec<Statement>, Refusal> {
-    let tree = parse::parse(text)?;
     let mut env = Env {
         catalog: Cow::Borrowed(catalog),
         classification,
@@ -48,6 +47,10 @@ pub fn plan(
         names: None,
         depth: 0,
     };
+    let tree = parse::parse(text).map_err(|refusal| {
+        let told = if env.protects() { refusal } else { parse::in_full(text, refusal) };
+        told.located(text)
+    })?;
     let mut statements = Vec::with_capacity(tree.stmts.len());
     for raw in tree.stmts {
         let source = source(text, &raw);

@@ -127,3 +127,15 @@ fn real_dumps_pass_where_nothing_is_protected() {
         assert!(statements.iter().all(|statement| matches!(statement.kind, Kind::Pass(_))), "{name}");
     }
 }
+
+#[test]
+fn syntax_errors_repeat_the_text_only_where_nothing_is_protected() {
+    let (catalog, classification, plain) = (catalog(), classification(Unlisted::Plain), nothing_protected());
+    let text = "SELECT 'a' 'sEcReT'";
+    let refusal = plan(text, &catalog, &classification).unwrap_err();
+    assert_eq!((refusal.sqlstate, refusal.message.as_str(), refusal.position), ("42601", "syntax error", Some(12)));
+    let told = plan(text, &catalog, &plain).unwrap_err();
+    assert_eq!(told.message, "syntax error at or near \"'sEcReT'\"");
+    let first = plan("SELEKT 1", &catalog, &plain).unwrap_err();
+    assert_eq!((first.message.as_str(), first.position), ("syntax error at or near \"SELEKT\"", Some(1)));
+}

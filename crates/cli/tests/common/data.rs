@@ -6,6 +6,22 @@ use super::check::Canary;
 pub(crate) const CLASSIFICATION: &str = include_str!("classification.toml");
 /// The dump that a trial loads, and a plain database too.
 pub(crate) const DUMP: &str = include_str!("trial.sql");
+/// As little as a trial can be made of.
+pub(crate) const SMALL_DUMP: &str =
+    "CREATE TABLE note (note_id integer PRIMARY KEY, body text);\nINSERT INTO note VALUES (1, 'first');\n";
+pub(crate) const SMALL_CLASSIFICATION: &str = r#"kind = "classification"
+tenant = "trial-agency"
+id = "columns-1"
+issued = "2025-01-01T00:00:00Z"
+database = "trial"
+
+[[table]]
+name = "note"
+column = [
+  { name = "note_id", class = 1, protection = "plain" },
+  { name = "body", class = 3, protection = "sealed", type = "text" },
+]
+"#;
 /// Rows that no test data resembles; ids from 901. Through the gateway only.
 const PLANT: &str = include_str!("plant.sql");
 

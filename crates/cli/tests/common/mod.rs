@@ -104,9 +104,9 @@ impl Trial {
         Self::start(data::DUMP, data::CLASSIFICATION)
     }
 
-    /// The usual tables and rows, and a quiet server.
-    pub(crate) fn usual_and_quiet() -> Self {
-        Self::start_quiet(data::DUMP, data::CLASSIFICATION)
+    /// One small table and a quiet server, for tests that bring databases of their own.
+    pub(crate) fn small() -> Self {
+        Self::start_quiet(data::SMALL_DUMP, data::SMALL_CLASSIFICATION)
     }
 
     /// Writes a file beside the data folder that the trial's user may read.

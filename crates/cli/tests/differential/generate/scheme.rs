@@ -27,8 +27,8 @@ const PROTECTIONS: [Drawn; 6] = [
     (Protection::Sealed, "protection = \"sealed\"", 25, protectable),
     (Protection::Exact, "protection = \"exact\"", 40, |ty| protectable(ty) && ty != "numeric"),
     (Protection::Ordered, "protection = \"ordered\"", 50, |ty| protectable(ty) && has_order(ty)),
-    (Protection::SealedSearch, "protection = \"sealed\", search = true", 0, is_text),
-    (Protection::ExactSearch, "protection = \"exact\", search = true", 0, is_text),
+    (Protection::SealedSearch, "protection = \"sealed\", search = true", 12, is_text),
+    (Protection::ExactSearch, "protection = \"exact\", search = true", 12, is_text),
 ];
 
 fn name(ty: &str) -> &str {

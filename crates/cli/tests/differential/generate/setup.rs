@@ -39,7 +39,7 @@ fn dumps() -> Vec<(&'static str, String)> {
 impl Field {
     /// `copies` classifications of each world.
     pub(crate) fn prepare(seed: u64, copies: usize) -> Self {
-        let trial = Trial::usual_and_quiet();
+        let trial = Trial::small();
         let mut worlds = Vec::new();
         for (name, dump) in dumps() {
             let reference = format!("reference_{name}");
