@@ -86,11 +86,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &[PYTHON, "asyncpg_driver.py"],
         environment: &[],
-<<<<<<< HEAD
-        pending: &["copy in", "move"],
-=======
-        pending: &["find ANY", "move"],
->>>>>>> 0a3335b (classify suggest: a classification proposed from a running database and the application's statements)
+        pending: &["move"],
     },
     Driver {
         name: "SQLAlchemy over psycopg 3",
@@ -126,11 +122,7 @@ const fn pgx(name: &'static str, environment: &'static [(&'static str, &'static 
         prepare: &["go", "build", "-o", "{target}/pgx", "."],
         command: &["{target}/pgx"],
         environment,
-<<<<<<< HEAD
-        pending: &["copy in", "cursor"],
-=======
-        pending: &["find ANY", "cursor"],
->>>>>>> 0a3335b (classify suggest: a classification proposed from a running database and the application's statements)
+        pending: &["cursor"],
     }
 }
 
