@@ -78,7 +78,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &[PYTHON, "psycopg2_driver.py"],
         environment: &[],
-        pending: &[],
+        pending: &["find ANY"],
     },
     Driver {
         name: "asyncpg",
@@ -86,7 +86,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &[PYTHON, "asyncpg_driver.py"],
         environment: &[],
-        pending: &["move"],
+        pending: &["find ANY"],
     },
     Driver {
         name: "SQLAlchemy over psycopg 3",
@@ -110,7 +110,7 @@ const QUICK: [Driver; 6] = [
         prepare: &[],
         command: &["node", "pg.mjs"],
         environment: &[],
-        pending: &[],
+        pending: &["find ANY"],
     },
 ];
 
@@ -122,7 +122,7 @@ const fn pgx(name: &'static str, environment: &'static [(&'static str, &'static 
         prepare: &["go", "build", "-o", "{target}/pgx", "."],
         command: &["{target}/pgx"],
         environment,
-        pending: &[],
+        pending: &["find ANY"],
     }
 }
 
@@ -156,15 +156,15 @@ const SLOW: [Driver; 11] = [
         environment: &[("DRIVER_BINDING", "client")],
         pending: &[],
     },
-    java("pgjdbc, simple", JDBC, &[("DRIVER_MODE", "preferQueryMode=simple")], &["cursor"]),
-    java("pgjdbc, extended", JDBC, &[("DRIVER_MODE", "prepareThreshold=5")], &["cursor"]),
+    java("pgjdbc, simple", JDBC, &[("DRIVER_MODE", "preferQueryMode=simple")], &[]),
+    java("pgjdbc, extended", JDBC, &[("DRIVER_MODE", "prepareThreshold=5")], &[]),
     java(
         "pgjdbc, prepared at once, batches rewritten",
         JDBC,
         &[("DRIVER_MODE", "prepareThreshold=1&reWriteBatchedInserts=true")],
-        &["cursor"],
+        &[],
     ),
-    java("pgjdbc, everything cached", JDBC, &[("DRIVER_MODE", "preferQueryMode=extendedCacheEverything")], &["cursor"]),
+    java("pgjdbc, everything cached", JDBC, &[("DRIVER_MODE", "preferQueryMode=extendedCacheEverything")], &[]),
     java("Hibernate 6", HIBERNATE, &[], &[]),
     pgx("pgx, cache_statement", &[("DRIVER_MODE", "cache_statement")]),
     pgx("pgx, cache_describe", &[("DRIVER_MODE", "cache_describe")]),

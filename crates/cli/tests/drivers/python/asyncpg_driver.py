@@ -43,8 +43,8 @@ async def lookups(conn):
         try:
             found = told(await conn.fetch(text, values))
             attempt("find ANY", name, run=lambda: found, refusal=())
-        except asyncpg.FeatureNotSupportedError as error:
-            attempt("find ANY", name, run=fails(error), refusal=asyncpg.FeatureNotSupportedError)
+        except (asyncpg.FeatureNotSupportedError, asyncpg.InsufficientPrivilegeError) as error:
+            attempt("find ANY", name, run=fails(error), refusal=type(error))
 
 
 def fails(error):
