@@ -59,7 +59,10 @@ pub fn plan(
         crate::overlay::apply(&mut env, &node, &decision);
         let fingerprint = match &decision.kind {
             Kind::Pass(PassProof(())) | Kind::Reworded(_, PassProof(())) => String::new(),
-            Kind::Rewritten(_) | Kind::CopyIn(_) | Kind::CopyOut(_) => fingerprint(text, &source),
+            Kind::Rewritten(_) | Kind::CopyIn(_) | Kind::CopyOut(_) => {
+                same_in_all_versions(text.get(source.clone()).unwrap_or_default())?;
+                fingerprint(text, &source)
+            }
         };
         statements.push(Statement {
             kind: decision.kind,
@@ -73,6 +76,16 @@ pub fn plan(
         });
     }
     Ok(statements)
+}
+
+/// `E'\\v'` is a vertical tab for newer versions of PostgreSQL and the letter v for older ones; the tree does not tell.
+fn same_in_all_versions(text: &str) -> Result<(), Refusal> {
+    let escapes = text.contains("E'") || text.contains("e'");
+    if !escapes || !text.contains("\\v") {
+        return Ok(());
+    }
+    Err(Refusal::unsupported("the escape \\v in a string means different things to different versions of PostgreSQL")
+        .hint("Write \\x0B for a vertical tab, and v for the letter."))
 }
 
 /// Decides over one statement, worded anew where it reads the catalogue.

@@ -208,6 +208,8 @@ impl Session {
         if runs.is_empty() {
             runs.push(Run::plain(None));
         }
+        // As PostgreSQL does with each simple query.
+        self.names.statements.remove("");
         self.expects.push_back(Expect::Query { runs: runs.into(), refusal: None });
         self.batch_open = false;
         Ok(())
