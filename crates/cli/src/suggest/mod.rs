@@ -248,7 +248,7 @@ mod tests {
         let found = suggested(&[
             "CREATE TABLE artist (artist_id int PRIMARY KEY, name varchar(120))",
             "CREATE TABLE customer (id int PRIMARY KEY, name text, \"FirstName\" varchar(40), \
-             email varchar(60) UNIQUE, city text, photo bytea, born date)",
+             email varchar(60) UNIQUE, city text, photo xml, born date)",
             "CREATE TABLE invoice (id int, billing_address varchar(70), total numeric(10,2), birth_date timestamp)",
         ]);
         assert_eq!(
@@ -264,7 +264,7 @@ mod tests {
         );
         assert_eq!(
             found.left_plain,
-            ["public.customer.photo: a picture of a person, but no protection exists for bytea yet"]
+            ["public.customer.photo: a picture of a person, but no protection exists for xml yet"]
         );
     }
 

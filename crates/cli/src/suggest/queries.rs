@@ -281,9 +281,9 @@ mod tests {
              SELECT mail, count(*), max(born) FROM person GROUP BY mail; SELECT DISTINCT name FROM person;
              INSERT INTO person VALUES (1, 'a') ON CONFLICT (mail) DO UPDATE SET name = 'x';
              UPDATE person SET name = 'y' WHERE mail IN ($1, $2) AND id = 3;
-             WITH q AS (SELECT mail FROM person) SELECT * FROM q WHERE day = '2020-01-01'; SELEKT",
+             WITH q AS (SELECT mail FROM person) SELECT * FROM q WHERE day = '2020-01-01'; SELECT FROM WHERE;",
         );
-        assert_eq!((queries.read, queries.skipped), (6, 1));
+        assert_eq!((queries.read, queries.skipped), (7, 1));
         assert_eq!(needs(&queries, "person", "born"), (0, 3, 0));
         assert_eq!(needs(&queries, "person", "name"), (1, 0, 1));
         assert_eq!(needs(&queries, "person", "mail"), (4, 0, 1));
