@@ -220,7 +220,7 @@ mod tests {
         };
         let folder = Path::new(&folder);
         for (name, database, tables, protected) in
-            [("northwind.sql", None, 14, 21), ("chinook.sql", Some("chinook"), 11, 17)]
+            [("northwind.sql", None, 14, 22), ("chinook.sql", Some("chinook"), 11, 17)]
         {
             let found = survey(&folder.join(name)).unwrap();
             let suggestion = crate::suggest::suggest(&found.tables);

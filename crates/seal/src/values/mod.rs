@@ -37,8 +37,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// For a `TimeZone` as PostgreSQL reports it and the default of `IntervalStyle`: an IANA name, `UTC`, or the POSIX form of `SET TIME ZONE +2`.
-    /// `None` where the zone is not known: the session must then be refused.
+    /// For a `TimeZone` as PostgreSQL reports it (an IANA name, `UTC`, or the POSIX form of `SET TIME ZONE +2`) and the
+    /// default of `IntervalStyle`. `None` where the zone is not known: the session must then be refused.
     pub fn named(time_zone: &str) -> Option<Self> {
         let known = match time_zone.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
             None => TimeZone::get(time_zone).ok(),
