@@ -147,8 +147,8 @@ fn what_a_mandate_does_not_name_stays_closed() {
         "COPY person (person_id, family_name) FROM STDIN",
         "WITH x AS (UPDATE person SET nickname = 'x' RETURNING 1) SELECT 1",
         "EXPLAIN ANALYZE SELECT income FROM person",
-        "PREPARE p AS SELECT income FROM person",
-        "DECLARE c CURSOR WITH HOLD FOR SELECT income FROM person",
+        "PREPARE p AS SELECT income FROM person; EXECUTE p",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT income FROM person; FETCH c",
     ] {
         let (code, text) = trial.app_fails(sql);
         assert!(["42501", "0A000"].contains(&code.as_str()) && text.contains("HINT:  "), "{sql}: {text}");

@@ -2,7 +2,7 @@
 
 use drieslot_schema::LogicalType;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AConst, AExpr, AExprKind, Node, ParamRef, RowExpr, TypeName, a_const::Val};
+use pg_query::protobuf::{AConst, AExpr, AExprKind, Node, ParamRef, RowExpr, SelectStmt, TypeName, a_const::Val};
 
 use super::scope::Scope;
 use super::value::Meeting;
@@ -110,6 +110,12 @@ impl Binder<'_> {
             return Err(not_allowed(flow, "comparison with literals in a subquery", at)
                 .hint("Write the values out: IN (…, …)."));
         }
+        if gives_null(query, index) {
+            // A column of NULL alone would be a text to the processor.
+            return Err(
+                not_allowed(flow, "comparison with NULL in a subquery", at).hint("Write the values out: IN (…, …).")
+            );
+        }
         self.convert_output(query, index, flow, Meeting::Compare)
     }
 
@@ -162,4 +168,24 @@ fn element(ty: &TypeName) -> Option<LogicalType> {
         return None;
     }
     logical(&TypeName { array_bounds: Vec::new(), ..ty.clone() })
+}
+
+/// Whether a column of a query of literals is NULL in one of its rows.
+fn gives_null(query: &Node, index: usize) -> bool {
+    let Some(NodeEnum::SelectStmt(select)) = &query.node else { return false };
+    select_gives_null(select, index)
+}
+
+fn select_gives_null(select: &SelectStmt, index: usize) -> bool {
+    let is_null = |node: &Node| matches!(&node.node, Some(NodeEnum::AConst(constant)) if constant.isnull);
+    let sides = [select.larg.as_deref(), select.rarg.as_deref()];
+    let rows = select.values_lists.iter().any(|row| match &row.node {
+        Some(NodeEnum::List(row)) => row.items.get(index).is_some_and(is_null),
+        Some(_) | None => false,
+    });
+    let target = select.target_list.get(index).is_some_and(|target| match &target.node {
+        Some(NodeEnum::ResTarget(target)) => target.val.as_deref().is_some_and(is_null),
+        Some(_) | None => false,
+    });
+    rows || target || sides.into_iter().flatten().any(|side| select_gives_null(side, index))
 }
