@@ -131,6 +131,42 @@ impl Visit for Census {
     }
 }
 
+/// Whether a type in a tree has a modifier that is no constant, parameter or name, as in `numeric(f(x))`.
+pub(crate) fn has_odd_modifiers(node: &Node) -> Result<bool> {
+    let mut modifiers = Modifiers::default();
+    walk(node, &mut modifiers).map_err(|error| Refusal::internal(error.to_string()))?;
+    Ok(modifiers.odd)
+}
+
+#[derive(Default)]
+struct Modifiers {
+    inside: Vec<(&'static str, &'static str)>,
+    odd: bool,
+}
+
+impl Visit for Modifiers {
+    fn enter(&mut self, name: &'static str) {
+        if let [.., ("TypeName", "typmods"), ("Node", _)] = self.inside.as_slice() {
+            self.odd |= !matches!(name, "AConst" | "ParamRef" | "ColumnRef");
+        }
+        self.inside.push((name, ""));
+    }
+
+    fn field(&mut self, name: &'static str) {
+        if let Some(last) = self.inside.last_mut() {
+            last.1 = name;
+        }
+    }
+
+    fn leave(&mut self) {
+        self.inside.pop();
+    }
+
+    fn text(&mut self, _: &str) {}
+
+    fn number(&mut self, _: i64) {}
+}
+
 /// A tree as bytes, without the places in the text that its nodes come from: equal trees give equal bytes.
 #[derive(Default)]
 pub(crate) struct Shape {
