@@ -8,11 +8,9 @@ use drieslot_schema::TableId;
 use crate::catalog::{CatalogColumn, Relation};
 use crate::census::Named;
 use crate::decide::Decision;
-use crate::env::Env;
+use crate::env::{BYTEA_OID, Env};
 use crate::statement::Command;
 use crate::types::{logical, strings};
-
-const BYTEA_OID: u32 = 17;
 
 /// Applies the statement that `node` is after it was rewritten.
 pub(crate) fn apply(env: &mut Env<'_>, node: &Node, decision: &Decision) {

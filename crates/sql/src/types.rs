@@ -16,6 +16,11 @@ pub(crate) fn strings(nodes: &[Node]) -> Vec<&str> {
     nodes.iter().filter_map(string).collect()
 }
 
+/// A name as an SQL identifier.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// Whether a list of names is this one name of `pg_catalog`.
 pub(crate) fn is_builtin(names: &[Node], name: &str) -> bool {
     matches!(strings(names).as_slice(), [one] | ["pg_catalog", one] if *one == name)

@@ -10,7 +10,7 @@ use drieslot_wire as wire;
 use super::cells::{Cells, Column, Input, hex};
 use crate::refusal::Refusal;
 
-const BYTEA_OID: u32 = 17;
+pub(super) const BYTEA_OID: u32 = 17;
 pub(super) const BYTEA_ARRAY_OID: u32 = 1001;
 
 /// One cell for each value; `None` for NULL.
@@ -79,29 +79,39 @@ fn elements(bytes: &[u8]) -> Result<Elements<'_>, wire::WireError> {
 
 /// Appends the cells as a `bytea[]` in binary form.
 pub(super) fn put_binary(cells: &CellArray, out: &mut Vec<u8>) {
+    put_array(BYTEA_OID, cells.iter().map(Option::as_deref), out);
+}
+
+/// Appends an array of one dimension in binary form; `None` for NULL.
+pub(super) fn put_array<'v>(
+    oid: u32,
+    values: impl ExactSizeIterator<Item = Option<&'v [u8]>> + Clone,
+    out: &mut Vec<u8>,
+) {
     let length = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
-    out.put_i32(i32::from(!cells.is_empty()));
-    out.put_i32(i32::from(cells.iter().any(Option::is_none)));
-    out.put_u32(BYTEA_OID);
-    if !cells.is_empty() {
-        out.put_i32(length(cells.len()));
+    let count = length(values.len());
+    out.put_i32(i32::from(count > 0));
+    out.put_i32(i32::from(values.clone().any(|value| value.is_none())));
+    out.put_u32(oid);
+    if count > 0 {
+        out.put_i32(count);
         out.put_i32(1);
     }
-    for cell in cells {
-        match cell {
+    for value in values {
+        match value {
             None => out.put_i32(-1),
-            Some(cell) => {
-                out.put_i32(length(cell.len()));
-                out.put_slice(cell);
+            Some(value) => {
+                out.put_i32(length(value.len()));
+                out.put_slice(value);
             }
         }
     }
 }
 
-/// The cells as an SQL expression.
-pub(super) fn expression(cells: &CellArray) -> String {
+/// Cells as an SQL expression; `None` for NULL.
+pub(super) fn expression<'c>(cells: impl IntoIterator<Item = Option<&'c [u8]>>) -> String {
     let mut out = String::from("'{");
-    for (index, cell) in cells.iter().enumerate() {
+    for (index, cell) in cells.into_iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
@@ -125,7 +135,7 @@ mod tests {
     #[test]
     fn arrays_are_read_and_written_as_postgresql_does() {
         let cells = vec![Some(vec![0x12, 0xff]), None];
-        assert_eq!(expression(&cells), r#"'{"\\x12ff",NULL}'::pg_catalog.bytea[]"#);
+        assert_eq!(expression(cells.iter().map(Option::as_deref)), r#"'{"\\x12ff",NULL}'::pg_catalog.bytea[]"#);
         let mut out = Vec::new();
         put_binary(&cells, &mut out);
         let read = elements(&out).ok().flatten();

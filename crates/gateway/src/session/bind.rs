@@ -6,13 +6,12 @@ use drieslot_seal::values::Given;
 use drieslot_sql::{CellSlot, ClientParameter, Purpose, Rewritten, ServerParameter, Slot, SlotSource};
 use drieslot_wire as wire;
 
-use super::array::{self, BYTEA_ARRAY_OID, CellArray};
+use super::array::{self, BYTEA_ARRAY_OID, BYTEA_OID, CellArray};
 use super::cells::{Column, Input};
 use super::search::{Answer, part_oid};
 use super::{Session, Stall};
 use crate::refusal::Refusal;
 
-const BYTEA_OID: u32 = 17;
 /// Undeclared, unknown, text, varchar, name.
 const TEXT_OIDS: [u32; 5] = [0, 705, 25, 1043, 19];
 

@@ -260,7 +260,7 @@ impl Session {
                 let Some(text) = literal(&slot.source)? else { return Ok("NULL".to_owned()) };
                 let column = column.ok_or_else(|| Refusal::internal("a literal without its column"))?;
                 let sealed = array::seal_text(&mut self.cells, column, slot, &text)?;
-                return Ok(array::expression(&sealed));
+                return Ok(array::expression(sealed.iter().map(Option::as_deref)));
             }
             Slot::Search { search, part } => {
                 let answer = answers.get(*search).ok_or_else(|| Refusal::internal("a search without its answer"))?;

@@ -1,13 +1,11 @@
 //! Searches: before a statement that searches is sent, the processor is asked for the cells that may match; they are
 //! opened and tested here, and the statement is sent with those that match and those that do not.
 
-use std::fmt::Write as _;
-
-use bytes::BufMut;
 use drieslot_seal::search::{Case, Ctype, Search as Test, Test as Kind};
 use drieslot_sql::{self as sql, LetterCase, SearchPart, SearchTest, SlotSource};
 
-use super::cells::{Cells, Column, hex, unhex};
+use super::array::{self, BYTEA_ARRAY_OID, BYTEA_OID};
+use super::cells::{Cells, Column, unhex};
 use super::load::{Load, Part};
 use super::{Session, Stall};
 use crate::refusal::Refusal;
@@ -15,7 +13,6 @@ use crate::refusal::Refusal;
 /// Most different cells that the tokens of one search may leave to be tested.
 const MAX_CANDIDATES: usize = 1 << 16;
 const TEXT_OID: u32 = 25;
-const BYTEA_OID: u32 = 17;
 
 /// What a statement is sent with for one search; `None` where its pattern is NULL.
 pub(super) type Answer = Option<Found>;
@@ -48,7 +45,7 @@ pub(super) fn part_oid(part: SearchPart) -> u32 {
     match part {
         SearchPart::Tokens => 1009,
         SearchPart::Everything => 16,
-        SearchPart::Matching | SearchPart::Others => 1001,
+        SearchPart::Matching | SearchPart::Others => BYTEA_ARRAY_OID,
     }
 }
 
@@ -177,9 +174,13 @@ fn test_all(wanted: Wanted, rows: Vec<Vec<Vec<Option<String>>>>, cells: &mut Cel
 impl Found {
     /// Appends a part in binary form.
     pub(super) fn put_binary(&self, part: SearchPart, out: &mut Vec<u8>) {
-        let cells = |cells: &[Vec<u8>], out: &mut Vec<u8>| put_array(BYTEA_OID, cells.iter().map(Vec::as_slice), out);
+        let cells = |cells: &[Vec<u8>], out: &mut Vec<u8>| {
+            array::put_array(BYTEA_OID, cells.iter().map(|cell| Some(cell.as_slice())), out);
+        };
         match part {
-            SearchPart::Tokens => put_array(TEXT_OID, self.tokens.iter().map(String::as_bytes), out),
+            SearchPart::Tokens => {
+                array::put_array(TEXT_OID, self.tokens.iter().map(|token| Some(token.as_bytes())), out);
+            }
             SearchPart::Everything => out.push(u8::from(self.everything)),
             SearchPart::Matching => cells(&self.matching, out),
             SearchPart::Others => cells(&self.others, out),
@@ -191,38 +192,9 @@ impl Found {
         match part {
             SearchPart::Tokens => format!("'{{{}}}'::pg_catalog.text[]", self.tokens.join(",")),
             SearchPart::Everything => format!("{}", self.everything),
-            SearchPart::Matching => cells_expression(&self.matching),
-            SearchPart::Others => cells_expression(&self.others),
+            SearchPart::Matching => array::expression(self.matching.iter().map(|cell| Some(cell.as_slice()))),
+            SearchPart::Others => array::expression(self.others.iter().map(|cell| Some(cell.as_slice()))),
         }
-    }
-}
-
-fn cells_expression(cells: &[Vec<u8>]) -> String {
-    let mut out = String::from("'{");
-    for (index, cell) in cells.iter().enumerate() {
-        let mut digits = Vec::with_capacity(cell.len() * 2);
-        hex(cell, &mut digits);
-        let comma = if index > 0 { "," } else { "" };
-        let _ = write!(out, "{comma}\"\\\\x{}\"", String::from_utf8_lossy(&digits));
-    }
-    out.push_str("}'::pg_catalog.bytea[]");
-    out
-}
-
-/// A one-dimensional array in binary form.
-fn put_array<'v>(oid: u32, values: impl ExactSizeIterator<Item = &'v [u8]>, out: &mut Vec<u8>) {
-    let length = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
-    let count = length(values.len());
-    out.put_i32(i32::from(count > 0));
-    out.put_i32(0);
-    out.put_u32(oid);
-    if count > 0 {
-        out.put_i32(count);
-        out.put_i32(1);
-    }
-    for value in values {
-        out.put_i32(length(value.len()));
-        out.put_slice(value);
     }
 }
 

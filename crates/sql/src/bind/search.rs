@@ -15,7 +15,7 @@ use crate::catalog::Ctype;
 use crate::parse;
 use crate::refusal::{Refusal, Result};
 use crate::statement::{LetterCase, PatternPart, Search, SearchPart, SearchTest, Slot, Use};
-use crate::types::{is_builtin, is_text, logical, strings};
+use crate::types::{is_builtin, is_text, logical, quoted, strings};
 
 /// `drieslot.has_words(column, words)`.
 pub(crate) const WORDS: (&str, &str) = ("drieslot", "has_words");
@@ -33,10 +33,6 @@ struct Pattern {
     case: LetterCase,
     null_is_empty: bool,
     escape: Option<char>,
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The tokens in a cell, as an array of texts: an expression of PostgreSQL's own immutable functions, for conditions and

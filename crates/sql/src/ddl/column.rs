@@ -7,7 +7,7 @@ use pg_query::protobuf::{ColumnDef, ConstrType, Constraint, Node};
 use crate::env::{Env, no_relation};
 use crate::parse;
 use crate::refusal::{Refusal, Result};
-use crate::types::{is_text, logical, spelled, strings};
+use crate::types::{is_text, logical, quoted, spelled, strings};
 
 use super::{name_of, protected, unmentioned};
 
@@ -180,10 +180,6 @@ fn plain_ends(env: &Env<'_>, id: &TableId, own: &[&str]) -> Result<()> {
         None => Ok(()),
         Some(column) => Err(refuse(column, "a foreign key to a plain table")),
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// `<column>_is_cell`, within PostgreSQL's length.
