@@ -1,9 +1,12 @@
 //! The trace of every look: intent and outcome entries, and waiting until they are durable.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use drieslot_journal::{Journal, JournalError, entry};
 use drieslot_schema::ColumnId;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::refusal::Refusal;
 
@@ -16,11 +19,54 @@ pub(crate) enum Progress {
     Failed,
 }
 
+/// Who waits for which entry. A commit wakes those whose entry it made durable, and nobody else.
+#[derive(Clone)]
+pub(crate) struct Waiting {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    progress: Progress,
+    waiters: BTreeMap<u64, Arc<Notify>>,
+}
+
+impl Waiting {
+    pub(crate) fn new(durable: u64) -> Self {
+        let state = State { progress: Progress::Durable(durable), waiters: BTreeMap::new() };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).progress
+    }
+
+    /// Has `waiter` woken when the entry at `index` is durable, or the journal has failed.
+    pub(crate) fn register(&self, index: u64, waiter: &Arc<Notify>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.progress {
+            Progress::Durable(durable) if index >= durable => drop(state.waiters.insert(index, Arc::clone(waiter))),
+            Progress::Durable(_) | Progress::Failed => waiter.notify_one(),
+        }
+    }
+
+    pub(crate) fn advance(&self, progress: Progress) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.progress = progress;
+        let kept = match progress {
+            Progress::Durable(durable) => state.waiters.split_off(&durable),
+            Progress::Failed => BTreeMap::new(),
+        };
+        let woken = std::mem::replace(&mut state.waiters, kept);
+        drop(state);
+        woken.into_values().for_each(|waiter| waiter.notify_one());
+    }
+}
+
 /// The gateway's journal, seen from asynchronous code.
 #[derive(Clone)]
 pub(crate) struct Trace {
     journal: Journal,
-    progress: watch::Receiver<Progress>,
+    waiting: Waiting,
     clock: crate::Clock,
 }
 
@@ -87,15 +133,10 @@ pub(crate) struct Refused<'a> {
 
 impl Trace {
     pub(crate) fn new(journal: Journal, clock: crate::Clock) -> Self {
-        let (sender, progress) = watch::channel(Progress::Durable(journal.durable()));
-        journal.set_notify(Box::new(move |durable| {
-            let next = match durable {
-                Ok(count) => Progress::Durable(count),
-                Err(_) => Progress::Failed,
-            };
-            sender.send_replace(next);
-        }));
-        Self { journal, progress, clock }
+        let waiting = Waiting::new(journal.durable());
+        let told = waiting.clone();
+        journal.set_notify(Box::new(move |durable| told.advance(durable.map_or(Progress::Failed, Progress::Durable))));
+        Self { journal, waiting, clock }
     }
 
     /// Appends an entry; it is not durable yet.
@@ -112,9 +153,9 @@ impl Trace {
         entry::encode(kind, &(self.clock)().to_string(), body)
     }
 
-    /// Watches what becomes durable.
-    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
-        self.progress.clone()
+    /// What is durable, and who waits for it.
+    pub(crate) fn waiting(&self) -> Waiting {
+        self.waiting.clone()
     }
 
     pub(crate) fn close(&self) {
@@ -133,4 +174,32 @@ fn refused(error: JournalError) -> Refusal {
 pub(crate) fn stopped() -> Refusal {
     Refusal::new("58030", "the gateway's journal cannot be written, so protected data is not released")
         .hint("Ask the gateway's administrator to look at the disk under its journal folder.")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use super::*;
+
+    /// Whether the waiter was told since the last look.
+    fn told(waiter: &Arc<Notify>) -> bool {
+        let mut notified = std::pin::pin!(waiter.notified());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        notified.as_mut().poll(&mut context).is_ready()
+    }
+
+    #[test]
+    fn a_commit_wakes_those_whose_entry_it_was() {
+        let waiting = Waiting::new(5);
+        let waiters: Vec<Arc<Notify>> = (0..4).map(|_| Arc::default()).collect();
+        for (index, waiter) in (4..).zip(&waiters) {
+            waiting.register(index, waiter);
+        }
+        assert!(told(&waiters[0]), "entry 4 was durable already");
+        waiting.advance(Progress::Durable(7));
+        assert_eq!([1, 2, 3].map(|at| told(&waiters[at])), [true, true, false]);
+        waiting.advance(Progress::Failed);
+        assert_eq!([1, 2, 3].map(|at| told(&waiters[at])), [false, false, true]);
+    }
 }

@@ -202,7 +202,7 @@ mod tests {
     }
 
     impl Medium for Failing {
-        fn append(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        fn write(&mut self, _at: u64, _bytes: &[u8]) -> io::Result<()> {
             take(&mut self.writes_left)
         }
 

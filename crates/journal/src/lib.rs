@@ -16,6 +16,7 @@ mod note;
 pub mod proof;
 mod reader;
 mod recovery;
+mod shelf;
 mod state;
 mod tile;
 mod verify;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::hash::{self, Hash};
 use crate::journal::{JournalConfig, Recovered};
+use crate::shelf::Shelf;
 use crate::state::Shared;
 use crate::tile::{self, Edge};
 use crate::wal::{self, Scan, Wal};
@@ -51,28 +52,29 @@ pub(crate) fn open(dir: &Path, config: JournalConfig) -> Result<(Writer, Recover
         dropped_torn_bytes: scan.torn_bytes,
         created,
     };
+    let shared = Arc::new(Shared::new(scan.size()));
     let mut writer = Writer {
         dir: dir.clone(),
         origin: config.origin,
-        key: config.key,
         durability: config.durability,
         interval: config.checkpoint_interval,
         wal,
         unsynced_frames: false,
         edge: base_edge,
         bundle: Vec::new(),
-        unsynced_tiles: Vec::new(),
+        shelf: Shelf::start(dir, config.key, Arc::clone(&shared))?,
         checkpointed: 0,
         last_checkpoint: None,
         settle_bytes: Writer::SETTLE_BYTES,
         settling: None,
-        shared: Arc::new(Shared::new(scan.size())),
+        shared,
         _lock: lock,
     };
     // The tiles of what the write-ahead file holds may be missing or torn: they are made again,
     // and then a checkpoint, with its partial tiles.
     writer.absorb(&scan.payload, &leaves)?;
     writer.checkpoint()?;
+    writer.shelf.finish()?;
     Ok((writer, recovered))
 }
 

@@ -29,6 +29,8 @@ struct State {
     queue: Batch,
     /// Somebody waits for what is queued.
     urgent: bool,
+    /// The writer looks again within [`LINGER`] by itself, so only what is urgent need wake it.
+    watching: bool,
     next: u64,
     closing: bool,
     /// The writer has ended; it won't take what is queued.
@@ -95,7 +97,7 @@ impl Shared {
         state.queue.leaves.push(leaf);
         let index = state.next;
         state.next += 1;
-        let wake = waiting == 0 || (urgent && !state.urgent);
+        let wake = if urgent { !state.urgent } else { waiting == 0 && !state.watching };
         state.urgent |= urgent;
         drop(state);
         if wake {
@@ -155,13 +157,18 @@ impl Shared {
     pub(crate) fn next_work(&self, limit: Option<Duration>, spare: Batch) -> Work {
         let mut state = lock(&self.state);
         let idle = |state: &mut State| state.queue.leaves.is_empty() && !state.closing;
-        state = match limit {
-            None => self.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
-            Some(limit) => self.work.wait_timeout_while(state, limit, idle).unwrap_or_else(PoisonError::into_inner).0,
-        };
-        if !state.queue.leaves.is_empty() {
-            let nobody_waits = |state: &mut State| !state.urgent && !state.closing;
+        let nobody_waits = |state: &mut State| !state.urgent && !state.closing;
+        if let Some(limit) = limit {
+            // A checkpoint is due soon, so entries came lately and more will: they needn't wake the writer to be kept back.
+            state.watching = true;
+            let limit = limit.min(LINGER);
+            state = self.work.wait_timeout_while(state, limit, nobody_waits).unwrap_or_else(PoisonError::into_inner).0;
+            state.watching = false;
+        } else {
+            state = self.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
             state = self.work.wait_timeout_while(state, LINGER, nobody_waits).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if !state.queue.leaves.is_empty() {
             state.urgent = false;
             let next = state.next;
             let taken = std::mem::replace(&mut state.queue, spare);

@@ -9,10 +9,13 @@
 //! ```
 //!
 //! The payload has the form of an entry bundle. The nonce is drawn anew for each file, so that
-//! nothing inside an entry can pass for a frame.
+//! nothing inside an entry can pass for a frame. After the last frame the file may hold zeros: a
+//! sync of bytes that take the place of others costs the file system less than one of bytes that
+//! make the file longer.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, Sync};
@@ -23,6 +26,8 @@ const HEADER_MAGIC: &[u8; 8] = b"DSJWAL01";
 const FRAME_MAGIC: &[u8; 4] = b"DSJF";
 const HEADER_BYTES: usize = 48;
 const FRAME_HEADER_BYTES: usize = 32;
+/// The file grows by this many bytes at once.
+const GROWTH_BYTES: usize = 1024 * 1024;
 const FILE: &str = "wal";
 
 type Nonce = [u8; 16];
@@ -33,13 +38,13 @@ pub(crate) fn path(dir: &Path) -> PathBuf {
 
 /// Where frames go: the file, or in tests something that fails.
 pub(crate) trait Medium: Send {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self) -> io::Result<()>;
 }
 
 impl Medium for File {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+    fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, at)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -54,8 +59,10 @@ pub(crate) struct Wal {
     nonce: Nonce,
     /// Index of the first entry in the file; a multiple of 256.
     pub(crate) base: u64,
-    /// Bytes in the file.
+    /// Bytes of header and frames.
     pub(crate) len: usize,
+    /// Bytes of the file: what is beyond `len` is zeros.
+    capacity: usize,
 }
 
 impl Wal {
@@ -71,15 +78,20 @@ impl Wal {
             content.extend(frame(&nonce, base, payload)?);
         }
         files::replace(&path, &content, Sync::Now)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(JournalError::io("open", &path))?;
-        Ok(Self { path, medium: Box::new(file), nonce, base, len: content.len() })
+        let file = OpenOptions::new().write(true).open(&path).map_err(JournalError::io("open", &path))?;
+        Ok(Self { path, medium: Box::new(file), nonce, base, len: content.len(), capacity: content.len() })
     }
 
     /// Writes one frame in one write; it is not durable yet.
     pub(crate) fn append(&mut self, first: u64, payload: &[u8]) -> Result<(), JournalError> {
-        let frame = frame(&self.nonce, first, payload)?;
-        self.medium.append(&frame).map_err(JournalError::io("append to", &self.path))?;
-        self.len += frame.len();
+        let mut frame = frame(&self.nonce, first, payload)?;
+        let end = self.len + frame.len();
+        if end > self.capacity {
+            frame.resize(frame.len() + GROWTH_BYTES, 0);
+            self.capacity = end + GROWTH_BYTES;
+        }
+        self.medium.write(self.len as u64, &frame).map_err(JournalError::io("write to", &self.path))?;
+        self.len = end;
         Ok(())
     }
 
@@ -135,7 +147,8 @@ pub(crate) fn scan(content: &[u8], origin: &str) -> Result<Scan, String> {
     let (base, nonce) = read_header(content, origin)?;
     let mut scan = Scan { base, payload: Vec::new(), count: 0, torn_bytes: 0 };
     let mut offset = HEADER_BYTES;
-    while let Some(rest) = content.get(offset..).filter(|rest| !rest.is_empty()) {
+    let end = content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    while let Some(rest) = content.get(offset..).filter(|_| offset < end) {
         let Some((first, payload)) = read_frame(rest, &nonce) else {
             if let Some(good) = later_frame(rest, &nonce) {
                 return Err(format!(
@@ -144,7 +157,7 @@ pub(crate) fn scan(content: &[u8], origin: &str) -> Result<Scan, String> {
                     offset + good
                 ));
             }
-            scan.torn_bytes = rest.len() as u64;
+            scan.torn_bytes = (end - offset) as u64;
             break;
         };
         if first != scan.size() {
@@ -213,16 +226,30 @@ mod tests {
         let first_end = file(&TWO[..1]).len();
         for cut in HEADER_BYTES..=whole.len() {
             let scan = scan(&whole[..cut], "o").unwrap();
+            // Zeros at the end can't be told from room for frames to come.
+            let written = whole[..cut].iter().rposition(|byte| *byte != 0).unwrap() + 1;
             let (count, torn) = match cut {
                 _ if cut == whole.len() => (3, 0),
-                _ if cut >= first_end => (2, cut - first_end),
-                _ => (0, cut - HEADER_BYTES),
+                _ if cut >= first_end => (2, written.saturating_sub(first_end)),
+                _ => (0, written.saturating_sub(HEADER_BYTES)),
             };
             assert_eq!((scan.count, scan.torn_bytes), (count, torn as u64), "cut at {cut}");
         }
         for cut in 0..HEADER_BYTES {
             scan(&whole[..cut], "o").unwrap_err();
         }
+    }
+
+    #[test]
+    fn zeros_after_the_last_frame_are_nothing() {
+        let mut content = file(TWO);
+        content.resize(content.len() + 5000, 0);
+        let whole = scan(&content, "o").unwrap();
+        assert_eq!((whole.count, whole.torn_bytes), (3, 0));
+        let cut = file(TWO).len() - 2;
+        content[cut..].fill(0);
+        let torn = scan(&content, "o").unwrap();
+        assert_eq!((torn.count, torn.torn_bytes), (2, (cut - file(&TWO[..1]).len()) as u64));
     }
 
     #[test]

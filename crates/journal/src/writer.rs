@@ -1,22 +1,26 @@
-//! The one thread that writes. State and crash order are stated beside each write.
+//! The one thread that appends. State and crash order are stated beside each write; tiles and checkpoints are
+//! written behind it, by [`crate::shelf`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
-use crate::files::{self, Sync};
 use crate::hash::Hash;
 use crate::journal::Durability;
+use crate::shelf::{Job, Shelf};
 use crate::state::{Batch, Shared, Work};
-use crate::tile::{self, Edge, HashTile};
+use crate::tile::{self, Edge};
 use crate::wal::Wal;
-use crate::{Checkpoint, IdentityKey, JournalError};
+use crate::{Checkpoint, JournalError};
 
 /// The write-ahead file is renewed when it is longer than this.
 const SETTLE_BYTES: usize = 8 * 1024 * 1024;
 /// Entries taken while tiles are being synced; beyond this the writer waits for the tiles.
 const MAX_CARRIED_BYTES: usize = 64 * 1024 * 1024;
+
+/// When to look again for a checkpoint that is being written.
+const UNFINISHED: Duration = Duration::from_millis(1);
 
 pub(crate) fn checkpoint_path(dir: &Path) -> PathBuf {
     dir.join("checkpoint")
@@ -26,7 +30,6 @@ pub(crate) fn checkpoint_path(dir: &Path) -> PathBuf {
 pub(crate) struct Writer {
     pub(crate) dir: PathBuf,
     pub(crate) origin: String,
-    pub(crate) key: IdentityKey,
     pub(crate) durability: Durability,
     pub(crate) interval: Duration,
     /// Entries not yet in durable tiles, on disk.
@@ -37,10 +40,8 @@ pub(crate) struct Writer {
     pub(crate) edge: Edge,
     /// Entries of the bundle that isn't full yet, in bundle form.
     pub(crate) bundle: Vec<u8>,
-    /// Full tiles and bundles that were written since the write-ahead file was renewed and may
-    /// not be on the disk; the write-ahead file still holds their entries.
-    pub(crate) unsynced_tiles: Vec<PathBuf>,
-    /// Entries under the checkpoint on disk.
+    pub(crate) shelf: Shelf,
+    /// Entries under the last checkpoint that was asked for.
     pub(crate) checkpointed: u64,
     pub(crate) last_checkpoint: Option<Instant>,
     pub(crate) settle_bytes: usize,
@@ -51,15 +52,14 @@ pub(crate) struct Writer {
     pub(crate) _lock: std::fs::File,
 }
 
-/// Full tiles on their way to the disk, beside the writer, so that commits needn't wait for them.
+/// Full tiles on their way to the disk, so that the write-ahead file needn't hold their entries any more.
 pub(crate) struct Settling {
     /// First entry of the write-ahead file to come.
     base: u64,
     /// Entries from `base` on, in bundle form.
     carried: Vec<u8>,
-    /// Partial tiles that full ones have replaced.
-    replaced: Vec<PathBuf>,
-    thread: JoinHandle<Result<(), JournalError>>,
+    /// Partial tiles that full ones have replaced, once those are on the disk.
+    replaced: Receiver<Vec<PathBuf>>,
 }
 
 /// Wakes all who wait, however the thread ends.
@@ -97,24 +97,22 @@ impl Writer {
                 Work::TimeOut => {}
                 Work::Close => {
                     self.checkpoint()?;
-                    return self.settle();
+                    self.settle()?;
+                    return self.shelf.finish();
                 }
             }
             if self.until_checkpoint() == Some(Duration::ZERO) {
                 self.checkpoint()?;
             }
-            match &self.settling {
-                None if self.wal.len > self.settle_bytes => self.begin_settling()?,
-                Some(settling) if settling.thread.is_finished() || settling.carried.len() > MAX_CARRIED_BYTES => {
-                    self.settle()?;
-                }
-                None | Some(_) => {}
-            }
+            self.settle_in_time()?;
         }
     }
 
-    /// Time until a checkpoint is due; `None` where nothing is new.
+    /// Time until a checkpoint is due, or until the last one may be finished; `None` where nothing is new.
     fn until_checkpoint(&self) -> Option<Duration> {
+        if self.shared.checkpointed() < self.checkpointed {
+            return Some(UNFINISHED);
+        }
         let since = self.last_checkpoint.map_or(self.interval, |last| last.elapsed());
         (self.edge.size() > self.checkpointed).then(|| self.interval.saturating_sub(since))
     }
@@ -139,7 +137,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Grows the tree, and writes the tiles that got full. Order: the entries are durable in the
+    /// Grows the tree, and has the tiles written that got full. Order: the entries are durable in the
     /// write-ahead file before any tile of them exists, so tiles never run ahead of it.
     pub(crate) fn absorb(&mut self, payload: &[u8], leaves: &[Hash]) -> Result<(), JournalError> {
         if let Some(settling) = &mut self.settling {
@@ -151,59 +149,42 @@ impl Writer {
             let (entry, after) = rest.split_at_checked(len + 2).unwrap_or((rest, &[]));
             self.bundle.extend_from_slice(entry);
             rest = after;
-            let full = self.edge.push(*leaf);
-            if !full.is_empty() {
+            let tiles = self.edge.push(*leaf);
+            if !tiles.is_empty() {
                 self.sync_frames()?;
-                self.write_full(&full)?;
+                let bundle = std::mem::take(&mut self.bundle);
+                let index = self.edge.size() / tile::WIDTH - 1;
+                self.shelf.send(Job::Full { index, bundle, tiles })?;
             }
         }
         Ok(())
     }
 
-    /// Order: the full tile, then its partial ones are deleted. Those of level 0 and of entries go
-    /// at once, as recovery never reads them; those above go when the write-ahead file no longer
-    /// builds on them.
-    fn write_full(&mut self, full: &[HashTile]) -> Result<(), JournalError> {
-        let bundle = std::mem::take(&mut self.bundle);
-        let path = self.dir.join(tile::entries_path(self.edge.size() / tile::WIDTH - 1, tile::WIDTH));
-        files::replace_deep(&path, &bundle, Sync::Later)?;
-        remove_folder(&partial_of(path.clone()))?;
-        self.unsynced_tiles.push(path);
-        for tile in full {
-            let path = self.dir.join(tile.path());
-            files::replace_deep(&path, &tile.bytes(), Sync::Later)?;
-            if tile.level == 0 {
-                remove_folder(&partial_of(path.clone()))?;
-            }
-            self.unsynced_tiles.push(path);
-        }
-        Ok(())
-    }
-
-    /// Order: the entries are durable, then the partial tiles that the checkpoint needs are
-    /// written, then the checkpoint replaces the old one. The partial tiles are not synced: after
-    /// a crash of the machine they are made again from the write-ahead file.
+    /// Order: the entries are durable, then the checkpoint over them is asked for.
     pub(crate) fn checkpoint(&mut self) -> Result<(), JournalError> {
         let size = self.edge.size();
         self.sync_frames()?;
-        for tile in self.edge.partial(0) {
-            files::replace_deep(&self.dir.join(tile.path()), &tile.bytes(), Sync::Later)?;
-        }
-        if !self.bundle.is_empty() {
-            let path = self.dir.join(tile::entries_path(size / tile::WIDTH, size % tile::WIDTH));
-            files::replace_deep(&path, &self.bundle, Sync::Later)?;
-        }
-        let note = Checkpoint { origin: self.origin.clone(), size, root: self.edge.root() }.sign(&self.key)?;
-        files::replace(&checkpoint_path(&self.dir), note.as_bytes(), Sync::Now)?;
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size, root: self.edge.root() };
+        let (tiles, bundle) = (self.edge.partial(0), self.bundle.clone());
+        self.shelf.send(Job::Checkpoint { checkpoint, tiles, bundle })?;
         self.checkpointed = size;
         self.last_checkpoint = Some(Instant::now());
-        self.shared.set_checkpointed(size);
         Ok(())
     }
 
+    fn settle_in_time(&mut self) -> Result<(), JournalError> {
+        let Some(settling) = &self.settling else {
+            return if self.wal.len > self.settle_bytes { self.begin_settling() } else { Ok(()) };
+        };
+        match settling.replaced.try_recv() {
+            Ok(replaced) => self.renew(replaced),
+            Err(TryRecvError::Empty) if settling.carried.len() <= MAX_CARRIED_BYTES => Ok(()),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => self.settle(),
+        }
+    }
+
     /// Begins to take entries in full bundles out of the write-ahead file. Order: a checkpoint that
-    /// covers them; their tiles and the partial tiles above them, synced by a second thread; then
-    /// [`Writer::settle`].
+    /// covers them; their tiles and the partial tiles above them, synced; then [`Writer::renew`].
     fn begin_settling(&mut self) -> Result<(), JournalError> {
         let base = self.edge.size() / tile::WIDTH * tile::WIDTH;
         if base == self.wal.base {
@@ -212,54 +193,29 @@ impl Writer {
         if self.checkpointed < base {
             self.checkpoint()?;
         }
-        let full = std::mem::take(&mut self.unsynced_tiles);
-        let mut paths = full.clone();
-        for tile in self.edge.partial(1) {
-            let path = self.dir.join(tile.path());
-            files::replace_deep(&path, &tile.bytes(), Sync::Later)?;
-            paths.push(path);
-        }
-        let dir = self.dir.clone();
-        let thread = std::thread::Builder::new()
-            .name("journal-tiles".into())
-            .spawn(move || sync_tiles(&dir, &paths))
-            .map_err(JournalError::io("start a thread for", &self.dir))?;
-        let replaced = full.into_iter().map(partial_of).collect();
-        self.settling = Some(Settling { base, carried: self.bundle.clone(), replaced, thread });
+        let (answer, replaced) = channel();
+        self.shelf.send(Job::Settle { tiles: self.edge.partial(1), answer })?;
+        self.settling = Some(Settling { base, carried: self.bundle.clone(), replaced });
         Ok(())
     }
 
-    /// Ends what [`Writer::begin_settling`] began. Order: the tiles are synced; then the new
-    /// write-ahead file, with all entries after them, takes the old one's place; and last the
-    /// partial tiles that full ones have replaced are deleted.
+    /// Ends what [`Writer::begin_settling`] began.
     fn settle(&mut self) -> Result<(), JournalError> {
+        match &self.settling {
+            None => Ok(()),
+            Some(settling) => {
+                let replaced = self.shelf.wait_for(&settling.replaced)?;
+                self.renew(replaced)
+            }
+        }
+    }
+
+    /// Order: the tiles are synced; then the new write-ahead file, with all entries after them, takes
+    /// the old one's place; and last the partial tiles that full ones have replaced are deleted.
+    fn renew(&mut self, replaced: Vec<PathBuf>) -> Result<(), JournalError> {
         let Some(settling) = self.settling.take() else { return Ok(()) };
-        settling.thread.join().map_err(|_| JournalError::Bug)??;
         self.wal = Wal::replace(&self.dir, &self.origin, settling.base, &settling.carried)?;
         self.unsynced_frames = false;
-        settling.replaced.iter().try_for_each(|path| remove_folder(path))
+        self.shelf.send(Job::Remove(replaced))
     }
-}
-
-fn remove_folder(path: &Path) -> Result<(), JournalError> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JournalError::io("remove", path)(error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// The folder of the partial tiles that came before a full one.
-fn partial_of(mut full: PathBuf) -> PathBuf {
-    full.as_mut_os_string().push(".p");
-    full
-}
-
-/// Files first, then each folder above them up to the journal's own.
-fn sync_tiles(dir: &Path, paths: &[PathBuf]) -> Result<(), JournalError> {
-    let mut folders = std::collections::BTreeSet::new();
-    for path in paths {
-        files::sync(path)?;
-        folders.extend(path.ancestors().skip(1).take_while(|folder| folder.starts_with(dir)));
-    }
-    folders.into_iter().rev().try_for_each(files::sync)
 }

@@ -52,6 +52,11 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, content).unwrap();
 }
 
+/// End of the last frame of a write-ahead file, whose entries don't end in zeros.
+fn frames_end(content: &[u8]) -> usize {
+    content.iter().rposition(|byte| *byte != 0).unwrap() + 1
+}
+
 fn flip(path: &Path, at: usize) {
     change(path, |content| content[at] ^= 0x10);
 }
@@ -255,13 +260,18 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a changed last frame",
-        tamper: |dir, _| change(&dir.join("wal"), |content| *content.last_mut().unwrap() ^= 1),
+        tamper: |dir, _| {
+            change(&dir.join("wal"), |content| {
+                let last = frames_end(content) - 1;
+                content[last] ^= 1
+            })
+        },
         verify: "speak of 4000 entries, the journal holds 3999",
         open: "speak of 4000 entries, the disk holds 3999",
     },
     Case {
         name: "a write-ahead file cut short",
-        tamper: |dir, _| change(&dir.join("wal"), |content| content.truncate(content.len() - 1)),
+        tamper: |dir, _| change(&dir.join("wal"), |content| content.truncate(frames_end(content) - 1)),
         verify: "speak of 4000 entries, the journal holds 3999",
         open: "speak of 4000 entries, the disk holds 3999",
     },
@@ -334,7 +344,8 @@ fn no_bit_of_a_small_journal_can_change() {
     for file in ["checkpoint", "wal", "tile/0/000.p/5", "tile/entries/000.p/5"] {
         let path = dir.join(file);
         let good = fs::read(&path).unwrap();
-        for at in 0..good.len() {
+        let end = if file == "wal" { frames_end(&good) } else { good.len() };
+        for at in 0..end {
             let mut bad = good.clone();
             bad[at] ^= 1 << (at % 8);
             fs::write(&path, &bad).unwrap();

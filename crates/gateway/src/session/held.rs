@@ -1,22 +1,25 @@
 //! Output that may leave only once the journal entry that names it is durable.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
-use crate::trace::Progress;
+use crate::trace::{Progress, Waiting};
 
 /// A queue in output order; each part waits for a number of durable entries.
 pub(super) struct Held {
     parts: VecDeque<(u64, BytesMut)>,
     bytes: usize,
-    progress: watch::Receiver<Progress>,
+    waiting: Waiting,
+    /// Told when the entry that the first part waits for is durable.
+    waiter: Arc<Notify>,
 }
 
 impl Held {
-    pub(super) fn new(progress: watch::Receiver<Progress>) -> Self {
-        Self { parts: VecDeque::new(), bytes: 0, progress }
+    pub(super) fn new(waiting: Waiting) -> Self {
+        Self { parts: VecDeque::new(), bytes: 0, waiting, waiter: Arc::default() }
     }
 
     /// Bytes that wait.
@@ -40,6 +43,9 @@ impl Held {
     pub(super) fn hold(&mut self, index: u64, part: BytesMut) {
         self.bytes += part.len();
         self.parts.push_back((index, part));
+        if self.parts.len() == 1 {
+            self.waiting.register(index, &self.waiter);
+        }
     }
 
     /// Moves what may leave; an error means that the journal has failed, and then nothing leaves any more.
@@ -47,7 +53,7 @@ impl Held {
         if self.parts.is_empty() {
             return Ok(false);
         }
-        let durable = match *self.progress.borrow_and_update() {
+        let durable = match self.waiting.progress() {
             Progress::Durable(count) => count,
             Progress::Failed => return Err(()),
         };
@@ -60,14 +66,15 @@ impl Held {
             client.unsplit(part);
             moved = true;
         }
+        if moved && let Some((index, _)) = self.parts.front() {
+            self.waiting.register(*index, &self.waiter);
+        }
         Ok(moved)
     }
 
     /// Waits for news from the journal; cancel-safe.
     pub(super) async fn changed(&mut self) {
-        if self.progress.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.waiter.notified().await;
     }
 }
 
@@ -77,17 +84,17 @@ mod tests {
 
     #[test]
     fn nothing_leaves_before_its_entry_is_durable_nor_out_of_order() {
-        let (sender, receiver) = watch::channel(Progress::Durable(0));
-        let mut held = Held::new(receiver);
+        let waiting = Waiting::new(0);
+        let mut held = Held::new(waiting.clone());
         let mut client = BytesMut::new();
         held.append(&mut client, |out| out.extend_from_slice(b"a"));
         held.hold(3, BytesMut::from(&b"secret"[..]));
         held.append(&mut client, |out| out.extend_from_slice(b"z"));
         assert_eq!(held.release(&mut client), Ok(false));
-        sender.send_replace(Progress::Durable(3));
+        waiting.advance(Progress::Durable(3));
         assert_eq!(held.release(&mut client), Ok(false), "entry 3 is the fourth");
         assert_eq!(&client[..], b"a");
-        sender.send_replace(Progress::Durable(4));
+        waiting.advance(Progress::Durable(4));
         assert_eq!(held.release(&mut client), Ok(true));
         assert_eq!(&client[..], b"asecretz");
         assert_eq!(held.bytes(), 0);
@@ -95,10 +102,10 @@ mod tests {
 
     #[test]
     fn a_failed_journal_releases_nothing() {
-        let (sender, receiver) = watch::channel(Progress::Durable(9));
-        let mut held = Held::new(receiver);
+        let waiting = Waiting::new(0);
+        let mut held = Held::new(waiting.clone());
         held.hold(1, BytesMut::from(&b"secret"[..]));
-        sender.send_replace(Progress::Failed);
+        waiting.advance(Progress::Failed);
         let mut client = BytesMut::new();
         assert_eq!(held.release(&mut client), Err(()));
         assert!(client.is_empty());

@@ -140,7 +140,7 @@ impl Session {
     pub(crate) fn new(shared: Arc<Shared>, who: Who, client: Peer, server: Peer) -> Self {
         Self {
             cells: Cells::new(Arc::clone(&shared)),
-            held: Held::new(shared.trace.watch()),
+            held: Held::new(shared.trace.waiting()),
             shared,
             who,
             client,

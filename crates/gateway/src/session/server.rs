@@ -236,7 +236,14 @@ impl Session {
         let entry = Outcome { session: &self.who.session, intent, rows, state, tag };
         let index = self.shared.trace.append("outcome", &entry)?;
         let chunk = self.chunk.split();
-        self.held.hold(index, chunk);
+        if self.held.bytes() == 0 {
+            // What was said just before goes out with it: one write, and the client wakes once.
+            let mut part = self.client.output.split();
+            part.unsplit(chunk);
+            self.held.hold(index, part);
+        } else {
+            self.held.hold(index, chunk);
+        }
         Ok(())
     }
 
