@@ -74,21 +74,15 @@ pub(crate) struct Trace {
 #[derive(Serialize)]
 pub(crate) struct Touched<'a> {
     /// `schema.table.column`.
-    pub(crate) column: &'a ColumnIdText,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) column: &'a ColumnId,
     /// `read`, `write` or `search`.
     #[serde(rename = "use")]
     pub(crate) used: &'static str,
 }
 
-/// A column's name as the journal writes it.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(crate) struct ColumnIdText(pub(crate) String);
-
-impl From<&ColumnId> for ColumnIdText {
-    fn from(id: &ColumnId) -> Self {
-        Self(id.to_string())
-    }
+fn as_text<S: serde::Serializer>(column: &ColumnId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(column)
 }
 
 /// Written before a statement that touches a protected column is sent.

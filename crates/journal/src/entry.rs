@@ -1,5 +1,7 @@
 //! JSON entries, version 1.
 
+use std::cell::RefCell;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -28,7 +30,7 @@ struct Written<'a, B> {
     v: u8,
     kind: &'a str,
     time: &'a str,
-    salt: String,
+    salt: &'a str,
     body: &'a B,
 }
 
@@ -45,11 +47,9 @@ pub fn encode(kind: &str, time: &str, body: &impl Serialize) -> Result<Vec<u8>, 
     if !is_utc_time(time) {
         return Err(refuse(format!("time {time:?} is not RFC 3339 in UTC, like 2026-01-31T23:59:59Z")));
     }
-    let mut salt = [0; 16];
-    aws_lc_rs::rand::fill(&mut salt).map_err(|_| JournalError::Crypto { what: "draw a salt" })?;
-    let salt = salt.iter().map(|byte| format!("{byte:02x}")).collect();
-    let bytes = serde_json::to_vec(&Written { v: VERSION, kind, time, salt, body })
-        .map_err(|error| refuse(error.to_string()))?;
+    let mut hex = [0; 32];
+    let written = Written { v: VERSION, kind, time, salt: salt(&mut hex)?, body };
+    let bytes = serde_json::to_vec(&written).map_err(|error| refuse(error.to_string()))?;
     // The body comes last: no other JSON value ends in a brace.
     if !bytes.ends_with(b"}}") {
         return Err(refuse("the body is not a JSON object".into()));
@@ -58,6 +58,31 @@ pub fn encode(kind: &str, time: &str, body: &impl Serialize) -> Result<Vec<u8>, 
         return Err(JournalError::EntrySize { len: bytes.len() });
     }
     Ok(bytes)
+}
+
+/// Random bytes for 64 salts, and how many of them are used: the generator costs more a call than a byte.
+struct Salts([u8; 1024], usize);
+
+thread_local! {
+    static SALTS: RefCell<Salts> = const { RefCell::new(Salts([0; 1024], 1024)) };
+}
+
+fn salt(hex: &mut [u8; 32]) -> Result<&str, JournalError> {
+    let no_salt = || JournalError::Crypto { what: "draw a salt" };
+    let random: [u8; 16] = SALTS.with_borrow_mut(|Salts(block, used)| {
+        if *used >= block.len() {
+            aws_lc_rs::rand::fill(block).map_err(|_| no_salt())?;
+            *used = 0;
+        }
+        let salt = block.get(*used..).and_then(|rest| rest.first_chunk()).copied().ok_or_else(no_salt);
+        *used += 16;
+        salt
+    })?;
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+    for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(random) {
+        *pair = [digit(byte >> 4), digit(byte & 15)];
+    }
+    std::str::from_utf8(hex).map_err(|_| no_salt())
 }
 
 /// Reads an entry.

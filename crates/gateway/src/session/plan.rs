@@ -189,14 +189,14 @@ impl Session {
     }
 
     /// Begins the trace of a statement that touches protected columns.
-    pub(super) fn look(&self, statement: &Statement) -> Result<Option<Look>, Refusal> {
+    pub(super) fn look<'s>(&self, statement: &'s Statement) -> Result<Option<Look>, Refusal> {
         let uses = statement.uses();
         if uses.is_empty() {
             return Ok(None);
         }
         let permit = self.permit(uses)?;
-        let names: Vec<_> = uses.iter().map(|(column, used)| (column.into(), operation_name(*used))).collect();
-        let columns = names.iter().map(|(column, used)| Touched { column, used }).collect();
+        let touched = |(column, used): &'s (ColumnId, Use)| Touched { column, used: operation_name(*used) };
+        let columns = uses.iter().map(touched).collect();
         let intent = self.shared.trace.append_intent(&Intent {
             session: &self.who.session,
             principal: &self.who.principal,
