@@ -24,10 +24,14 @@ pub(crate) struct Peer {
     unflushed: bool,
     /// The peer has closed its side.
     pub(crate) ended: bool,
+    /// Size of the next read: grows with what comes, so that a quiet session holds little memory.
+    read_bytes: usize,
 }
 
-/// Size of one read.
-const READ_BYTES: usize = 64 << 10;
+const MIN_READ_BYTES: usize = 4 << 10;
+const MAX_READ_BYTES: usize = 64 << 10;
+/// What an empty buffer of an idle session may keep.
+const IDLE_BYTES: usize = 16 << 10;
 /// Most bytes of one message while a connection is set up.
 const SETUP_MESSAGE_BYTES: usize = 64 << 10;
 
@@ -43,12 +47,20 @@ impl Peer {
     }
 
     fn new(reader: Box<dyn AsyncRead + Send + Unpin>, writer: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
-        Self { reader, writer, input: BytesMut::new(), output: BytesMut::new(), unflushed: false, ended: false }
+        Self {
+            reader,
+            writer,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            unflushed: false,
+            ended: false,
+            read_bytes: MIN_READ_BYTES,
+        }
     }
 
     /// Reads what is there into `input`; cancel-safe.
     pub(crate) async fn fill(&mut self) -> io::Result<()> {
-        self.input.reserve(READ_BYTES);
+        self.input.reserve(self.read_bytes);
         if self.reader.read_buf(&mut self.input).await? == 0 {
             self.ended = true;
         }
@@ -57,20 +69,33 @@ impl Peer {
 
     /// Reads if `read`, writes if there is output, whichever can go on first; cancel-safe.
     pub(crate) async fn exchange(&mut self, read: bool) -> io::Result<()> {
-        let Self { reader, writer, input, output, unflushed, ended } = self;
+        let Self { reader, writer, input, output, unflushed, ended, read_bytes } = self;
         if read {
-            input.reserve(READ_BYTES);
+            input.reserve(*read_bytes);
         }
         let writing = !output.is_empty() || *unflushed;
         tokio::select! {
             biased;
             written = write_some(writer, output, unflushed), if writing => written,
             got = reader.read_buf(input), if read => {
-                *ended = got? == 0;
+                let got = got?;
+                *ended = got == 0;
+                *read_bytes = match got {
+                    _ if got >= *read_bytes => (*read_bytes * 4).min(MAX_READ_BYTES),
+                    _ if got < *read_bytes / 8 => (*read_bytes / 2).max(MIN_READ_BYTES),
+                    _ => *read_bytes,
+                };
                 Ok(())
             }
             else => std::future::pending().await,
         }
+    }
+
+    /// Gives back the memory of buffers that a large result has left.
+    pub(crate) fn shrink(&mut self) {
+        shrink(&mut self.input);
+        shrink(&mut self.output);
+        self.read_bytes = MIN_READ_BYTES;
     }
 
     /// Writes all of `output`.
@@ -108,6 +133,13 @@ impl Peer {
             let _ = self.writer.shutdown().await;
         };
         let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
+    }
+}
+
+/// An empty buffer that has grown begins anew.
+pub(crate) fn shrink(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.capacity() > IDLE_BYTES {
+        *buffer = BytesMut::new();
     }
 }
 

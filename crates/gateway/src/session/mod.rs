@@ -220,6 +220,11 @@ impl Session {
         if self.server.ended && self.held.bytes() == 0 && self.client.output.is_empty() {
             return Err(Refusal::new("57P01", "the processor's PostgreSQL closed the connection").into());
         }
+        if self.expects.is_empty() && self.held.bytes() == 0 && self.client.output.is_empty() {
+            self.client.shrink();
+            self.server.shrink();
+            crate::stream::shrink(&mut self.chunk);
+        }
         tokio::select! {
             biased;
             result = self.server.exchange(read_server && !self.server.ended) => result.map_err(lost)?,
