@@ -106,6 +106,57 @@ fn values_and_statements_tell_what_names_do_not() {
     assert!(text.contains("The processor learns which values are equal, and their order."), "{text}");
 }
 
+/// The gateway, told to record, writes each statement once and no value; what it wrote tells what the columns need.
+#[test]
+fn a_recording_of_the_application_tells_what_it_needs() {
+    let mut trial = Trial::start(
+        "CREATE TABLE people (id int PRIMARY KEY, first_name text, e_mail text, birth_date date, city text);\n\
+         CREATE TABLE notes (note text);",
+        "kind = \"classification\"\ntenant = \"trial-agency\"\nid = \"all-plain\"\nissued = \"2026-01-01T00:00:00Z\"\n\
+         database = \"trial\"\nunlisted_tables = \"plain\"\n\n[[table]]\nname = \"notes\"\n\
+         column = [{ name = \"note\", class = 3, type = \"text\", protection = \"sealed\" }]\n",
+    );
+    trial.stop();
+    let config = trial.data().join("gateway/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("recording = \"statements.sql\"\n{text}")).unwrap();
+    trial.resume();
+    for n in 0..3 {
+        trial.app_ok(&format!(
+            "INSERT INTO people VALUES ({n}, 'Zoltan{n}', 'm{n}@example.be', '1970-01-0{}', 'Gent')",
+            n + 1
+        ));
+        trial.app_ok(&format!("SELECT city /* Zoltan */ FROM people WHERE first_name ILIKE 'zol%{n}' -- Zoltan"));
+    }
+    trial.app_ok(
+        "SELECT id FROM people WHERE e_mail = 'm1@example.be' AND birth_date BETWEEN '1970-01-01' AND '1980-01-01'",
+    );
+    trial.app_ok("SET application_name = 'Zoltan'");
+    let (code, _) = trial.app_fails("SELECT nothing_such FROM people WHERE id = 7");
+    assert_eq!(code, "42703");
+
+    let recorded = std::fs::read_to_string(trial.data().join("gateway/statements.sql")).unwrap();
+    for value in ["Zoltan", "zol", "example.be", "1970", "Gent"] {
+        assert!(!recorded.contains(value), "a value was recorded: {recorded}");
+    }
+    let of = |start: &str| recorded.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!((of("INSERT"), of("SELECT city"), of("SELECT id"), of("SET")), (1, 1, 1, 0), "{recorded}");
+    // It goes on where it was.
+    trial.stop();
+    trial.resume();
+    trial.app_ok("SELECT city FROM people WHERE first_name ILIKE 'other'");
+    trial.app_ok("SELECT city FROM people WHERE id = 4");
+    let path = trial.data().join("gateway/statements.sql");
+    let more = std::fs::read_to_string(&path).unwrap();
+    assert!(more.starts_with(&recorded) && more.lines().count() == recorded.lines().count() + 1, "{more}");
+
+    let text = suggest(&trial, "trial", &["--statements", &path.display().to_string()]);
+    let found = columns(&text);
+    assert_eq!(found["people.first_name"], ("sealed".into(), true), "{text}");
+    assert_eq!(found["people.e_mail"], ("exact".into(), false), "{text}");
+    assert_eq!(found["people.birth_date"], ("ordered".into(), false), "{text}");
+}
+
 #[test]
 fn what_cannot_be_checked_is_not_connected_to() {
     let trial = Trial::usual();

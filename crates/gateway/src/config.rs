@@ -32,6 +32,8 @@ pub struct Config {
     /// Longest statement, in bytes; longer ones are refused unread.
     #[serde(default = "default_max_statement_bytes")]
     pub max_statement_bytes: usize,
+    /// Where the application's statements are recorded, each once and without its values, for `drieslot classify suggest`.
+    pub recording: Option<PathBuf>,
     /// The processor's PostgreSQL.
     pub backend: Backend,
     /// This gateway's journal.
@@ -133,7 +135,8 @@ impl Config {
             &mut config.journal.key,
             &mut config.identity,
         ];
-        for path in paths.into_iter().chain(config.backend.root_certificate.as_mut()) {
+        let optional = [&mut config.backend.root_certificate, &mut config.recording];
+        for path in paths.into_iter().chain(optional.into_iter().flatten()) {
             *path = base.join(&path);
         }
         config.check()?;

@@ -8,6 +8,7 @@ mod cancels;
 mod catalogs;
 mod config;
 mod front;
+mod recording;
 mod refusal;
 mod scram;
 mod session;
@@ -39,6 +40,7 @@ pub use scram::{Verifier, VerifierError};
 use backend::Connector;
 use cancels::Cancels;
 use catalogs::{Catalogs, Plans};
+use recording::Recording;
 use refusal::Refusal;
 use trace::Trace;
 
@@ -74,6 +76,7 @@ pub(crate) struct Shared {
     trace: Trace,
     catalogs: Catalogs,
     plans: Plans,
+    recording: Option<Recording>,
     cancels: Cancels,
     connector: Connector,
     acceptor: TlsAcceptor,
@@ -107,6 +110,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         .map_err(|error| GatewayError::Config(error.to_string()))?;
     let mut decoy_seed = [0; 32];
     rand::fill(&mut decoy_seed).map_err(|_| GatewayError::Config("no randomness from the operating system".into()))?;
+    let recording = config.recording.as_deref().map(Recording::open).transpose()?;
     let sessions = Arc::new(Semaphore::new(config.max_sessions));
     let shared = Arc::new(Shared {
         config,
@@ -116,6 +120,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         trace: trace.clone(),
         catalogs: Catalogs::default(),
         plans: Plans::default(),
+        recording,
         cancels: Cancels::default(),
         connector,
         acceptor,

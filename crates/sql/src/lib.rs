@@ -21,6 +21,7 @@ mod plan;
 mod reflect;
 mod refusal;
 mod settings;
+mod shape;
 mod statement;
 mod template;
 mod types;
@@ -30,6 +31,7 @@ pub use array::elements as array_elements;
 pub use catalog::{CATALOG_SQL, Catalog, CatalogColumn, CatalogError, Ctype, Relation, SYSTEM_CATALOG_SQL};
 pub use plan::{Session, plan};
 pub use refusal::Refusal;
+pub use shape::{Shape, shapes};
 pub use statement::{
     CellSlot, ClientParameter, Command, CopyField, CopyFormat, CopyPlan, Effects, Kind, LetterCase, PassProof,
     PatternPart, Purpose, ResultColumn, Rewritten, Search, SearchPart, SearchTest, ServerParameter, Slot, SlotSource,

@@ -56,6 +56,9 @@ impl Session {
             self.view.refreshed = false;
             return Ok((planned, classification));
         }
+        if let Some(recording) = &self.shared.recording {
+            recording.note(text);
+        }
         let names = &self.names;
         let prepared = |name: &str| names.statements.get(name)?.statement.clone();
         let cursors = |name: &str| names.portals.get(name)?.prepared.statement.clone();
