@@ -44,11 +44,12 @@ fn shape(source: &str) -> Option<Shape> {
     let mut words = Vec::with_capacity(tokens.len());
     for token in tokens {
         let word = normal.get(usize::try_from(token.start).ok()?..usize::try_from(token.end).ok()?)?;
-        match Token::try_from(token.token).ok()? {
-            Token::SqlComment | Token::CComment => {}
+        let token = Token::try_from(token.token).ok()?;
+        if matches!(token, Token::Sconst | Token::Usconst | Token::Bconst | Token::Xconst) {
             // A constant that normalization has left.
-            Token::Sconst | Token::Usconst | Token::Bconst | Token::Xconst => words.push("$0"),
-            _ => words.push(word),
+            words.push("$0");
+        } else if !matches!(token, Token::SqlComment | Token::CComment) {
+            words.push(word);
         }
     }
     Some(Shape { fingerprint, text: words.join(" ").replace(['\n', '\r'], " ") })
