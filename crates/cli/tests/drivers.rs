@@ -63,7 +63,7 @@ const PYTHON: &str = "{target}/bin/python";
 /// What SQLAlchemy does too that is not there yet.
 const SQLALCHEMY: [&str; 1] = ["find ANY"];
 
-const QUICK: [Driver; 6] = [
+const QUICK: [Driver; 7] = [
     Driver {
         name: "psycopg 3",
         folder: "python",
@@ -111,6 +111,15 @@ const QUICK: [Driver; 6] = [
         command: &["node", "pg.mjs"],
         environment: &[],
         pending: &[],
+    },
+    Driver {
+        name: "Drizzle over node-postgres",
+        folder: "node",
+        prepare: &[],
+        command: &["node", "drizzle.mjs"],
+        environment: &[],
+        // Relations are one statement that builds JSON of the columns at the processor; joins are the way.
+        pending: &["relations"],
     },
 ];
 
