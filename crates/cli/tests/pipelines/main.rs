@@ -199,19 +199,24 @@ fn compare(plain: &[Answer], gateway: &[Answer], several: bool) -> Outcome {
     Outcome::Same
 }
 
-/// Two mistakes in one message, of which the gateway tells the other: a name that is missing beside one that is taken, and
+/// Two mistakes in one message, of which the gateway tells the other: a name that is missing or wrongly used beside one that is taken, and
 /// a portal that has ended all portals, which for PostgreSQL has ended but is still there.
 fn is_also_wrong(found: &Answer, wanted: &Answer) -> bool {
     let pair = (&wanted.body[..], &found.body[..]);
-    let pairs: [(&[u8], &[u8]); 3] =
-        [(b"ERROR 42P05", b"ERROR 26000"), (b"ERROR 42P05", b"ERROR 34000"), (b"ERROR 55000", b"ERROR 34000")];
+    let pairs: [(&[u8], &[u8]); 4] = [
+        (b"ERROR 42P05", b"ERROR 42601"),
+        (b"ERROR 42P05", b"ERROR 26000"),
+        (b"ERROR 42P05", b"ERROR 34000"),
+        (b"ERROR 55000", b"ERROR 34000"),
+    ];
     wanted.tag == b'E' && found.tag == b'E' && pairs.contains(&pair)
 }
 
 /// The gateway plans a message whole before it sends any of it: what a later statement of a simple query has wrong is told
-/// before the rows of the first, and a name that EXECUTE or FETCH needs is missed at Parse.
+/// before the rows of the first, and a name that EXECUTE or FETCH needs is missed at Parse, or that it is
+/// given the wrong number of values.
 fn is_told_earlier(found: &Answer, wanted: &[Answer], several: bool) -> bool {
-    let unnamed = matches!(&found.body[..], b"ERROR 26000" | b"ERROR 34000");
+    let unnamed = matches!(&found.body[..], b"ERROR 26000" | b"ERROR 34000" | b"ERROR 42601");
     let parsed = wanted.first().is_some_and(|answer| answer.tag == b'1');
     let later = several && wanted.iter().take_while(|answer| answer.tag != b'Z').any(|answer| answer.tag == b'E');
     found.tag == b'E' && (later || parsed && unnamed)

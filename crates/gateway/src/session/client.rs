@@ -504,7 +504,10 @@ impl Session {
 }
 
 fn awaits_copy(expect: &Expect) -> bool {
-    expect.runs().any(|run| run.statement.as_ref().is_some_and(|s| matches!(s.command, sql::Command::Copy)))
+    let copies = |statement: &Statement| matches!(statement.command, sql::Command::Copy);
+    // EXECUTE may run a COPY that the protocol has prepared.
+    let runs_copy = |statement: &Statement| copies(statement) || statement.of.as_deref().is_some_and(copies);
+    expect.runs().any(|run| run.statement.as_deref().is_some_and(runs_copy))
 }
 
 fn text_refusal(error: wire::WireError) -> Refusal {

@@ -85,6 +85,13 @@ impl Load {
         Self { parts, rows, version, syncs: !batch_open, closes: 0, bytes: 0, asked, failed: false }
     }
 
+    /// Nothing can be read; only the answer to a Sync is awaited.
+    pub(super) fn give_up(&mut self, out: &mut BytesMut) {
+        wire::put_frame(out, b'S', |_| ());
+        self.syncs = true;
+        self.failed = true;
+    }
+
     /// Takes a message other than an error.
     pub(super) fn message(&mut self, tag: u8, body: &[u8]) -> Result<Progress, Refusal> {
         match tag {

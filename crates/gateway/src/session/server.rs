@@ -337,6 +337,17 @@ impl Session {
 
     /// After an error the processor ignores everything up to Sync.
     fn fail_batch(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
+        // The transaction had failed before this batch, so that a Sync of the gateway's own changes nothing; the message for
+        // which it looked is planned without a catalogue.
+        if let Some(Expect::Load(load)) = self.expects.front_mut()
+            && is_aborted(body)
+        {
+            load.give_up(&mut self.server.output);
+            if load.asked.is_some() {
+                self.stall_failed = Some(processor_refusal(body));
+            }
+            return Ok(());
+        }
         let until = self.expects.iter().position(|expect| matches!(expect, Expect::Sync));
         if until.is_none() {
             self.discard = true;
