@@ -41,10 +41,10 @@ need_python() {
   export PATH
 }
 
-# What the quick drivers of crates/cli/tests/drivers need: Python's and node's, pinned there, into target/drivers.
+# What the quick drivers of crates/cli/tests/drivers need: Python's and node's, pinned there, into target/drivers; C's libpq.
 need_drivers() {
   local python=target/drivers/python node=target/drivers/node sources=crates/cli/tests/drivers
-  need_packages python3-venv
+  need_packages python3-venv build-essential libpq-dev
   command -v npm >/dev/null || need_packages nodejs npm
   if ! cmp -s "$sources/python/requirements.txt" "$python/requirements.txt"; then
     echo "installing Python drivers into $python"
@@ -61,7 +61,7 @@ need_drivers() {
   fi
 }
 
-# What the slow drivers need besides: compilers that Debian 12 has, and Go, which it has too old.
+# What the slow drivers need besides: compilers that Debian 12 has, and Go, which it has too old. sqlx is built by cargo.
 need_slow_drivers() {
   command -v go >/dev/null || { echo "Go 1.25 or newer is not installed: see https://go.dev/dl, then run this again." >&2; exit 1; }
   command -v mvn >/dev/null || need_packages openjdk-17-jdk-headless maven

@@ -63,7 +63,27 @@ const PYTHON: &str = "{target}/bin/python";
 /// What SQLAlchemy does too that is not there yet.
 const SQLALCHEMY: [&str; 1] = ["find ANY"];
 
-const QUICK: [Driver; 7] = [
+const QUICK: [Driver; 8] = [
+    Driver {
+        name: "libpq, pipeline mode",
+        folder: "libpq",
+        prepare: &[
+            "cc",
+            "-std=gnu11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-O1",
+            "-I/usr/include/postgresql",
+            "-o",
+            "{target}/pipeline",
+            "pipeline.c",
+            "-lpq",
+        ],
+        command: &["{target}/pipeline"],
+        environment: &[],
+        pending: &[],
+    },
     Driver {
         name: "psycopg 3",
         folder: "python",
@@ -156,7 +176,15 @@ const JDBC: &[&str] = &["java", "-cp", "target/classes:target/lib/*", "Jdbc"];
 const HIBERNATE: &[&str] = &["java", "-cp", "target/classes:target/lib/*", "Hibernate"];
 
 /// Those that take long to fetch and build.
-const SLOW: [Driver; 11] = [
+const SLOW: [Driver; 12] = [
+    Driver {
+        name: "sqlx",
+        folder: "sqlx",
+        prepare: &["cargo", "build", "--quiet", "--locked", "--target-dir", "{target}/target"],
+        command: &["{target}/target/debug/sqlx-driver"],
+        environment: &[],
+        pending: &[],
+    },
     Driver {
         name: "Django 5, its migrations, ORM and admin",
         folder: "python",

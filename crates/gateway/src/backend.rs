@@ -1,11 +1,12 @@
-//! Opening a connection to the processor's PostgreSQL: hosts in order, TLS, SCRAM-SHA-256, first parameters.
+//! Opening a connection to the processor's PostgreSQL: hosts in order, TLS, SCRAM-SHA-256 or a certificate, first parameters.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +15,8 @@ use zeroize::Zeroizing;
 
 use drieslot_wire as wire;
 
-use crate::config::Backend;
+use crate::certificate::end_point;
+use crate::config::{Backend, TargetSessionAttrs};
 use crate::refusal::Refusal;
 use crate::stream::Peer;
 
@@ -22,6 +24,8 @@ use crate::stream::Peer;
 #[derive(Clone, Debug)]
 pub(crate) struct CancelKey {
     host: String,
+    /// A name may stand for several servers.
+    address: SocketAddr,
     process: i32,
     secret: Bytes,
 }
@@ -39,7 +43,31 @@ pub(crate) struct Connection {
 pub(crate) struct Connector {
     config: Arc<Backend>,
     tls: Option<TlsConnector>,
-    password: Arc<Zeroizing<String>>,
+    /// `None` where the certificate alone signs in.
+    password: Option<Arc<Zeroizing<String>>>,
+}
+
+/// Why a host will not do.
+enum Failure {
+    /// The next one may.
+    Next(Refusal),
+    /// None will: it answered, and refused.
+    Last(Refusal),
+}
+
+/// A connection on which nothing was said yet.
+struct Opened {
+    peer: Peer,
+    address: SocketAddr,
+    binding: Binding,
+}
+
+/// What SCRAM can be bound to.
+#[derive(Clone)]
+enum Binding {
+    EndPoint(Vec<u8>),
+    /// No TLS, or a certificate whose signature names no hash.
+    Nothing,
 }
 
 fn unreachable_error(detail: impl std::fmt::Display) -> Refusal {
@@ -49,37 +77,66 @@ fn unreachable_error(detail: impl std::fmt::Display) -> Refusal {
 }
 
 impl Connector {
-    pub(crate) fn new(config: Backend, tls: Option<TlsConnector>, password: Zeroizing<String>) -> Self {
-        Self { config: Arc::new(config), tls, password: Arc::new(password) }
+    pub(crate) fn new(config: Backend, tls: Option<TlsConnector>, password: Option<Zeroizing<String>>) -> Self {
+        Self { config: Arc::new(config), tls, password: password.map(Arc::new) }
     }
 
-    /// Signs in to the first host that answers. `settings` are the client's own start-up parameters.
+    /// Signs in to the first host that answers and will do. `settings` are the client's own start-up parameters.
     pub(crate) async fn connect(&self, settings: &[(String, String)]) -> Result<Connection, Refusal> {
-        let mut last = None;
-        for host in &self.config.hosts {
-            let limit = Duration::from_secs(self.config.connect_timeout_s);
-            match tokio::time::timeout(limit, self.connect_host(host, settings)).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(refusal)) => last = Some(refusal),
-                Err(_) => last = Some(unreachable_error(format_args!("{host} did not answer in time"))),
+        use TargetSessionAttrs::{Any, PreferStandby, Standby};
+        let wanted = &self.config.target_session_attrs;
+        let passes = if *wanted == PreferStandby { &[Standby, Any] } else { std::slice::from_ref(wanted) };
+        let mut whys = Vec::new();
+        for wanted in passes {
+            whys.clear();
+            for host in &self.config.hosts {
+                match self.connect_host(host, settings, *wanted).await {
+                    Ok(connection) => return Ok(connection),
+                    Err(Failure::Last(refusal)) => return Err(refusal),
+                    Err(Failure::Next(refusal)) => {
+                        whys.push(format!("{host}: {}", refusal.detail.unwrap_or(refusal.message)));
+                    }
+                }
             }
         }
-        Err(last.unwrap_or_else(|| unreachable_error("no host is configured")))
+        Err(unreachable_error(whys.join("; ")))
     }
 
-    async fn connect_host(&self, host: &str, settings: &[(String, String)]) -> Result<Connection, Refusal> {
-        let mut peer = self.open(host).await.map_err(|error| unreachable_error(format_args!("{host}: {error}")))?;
-        let mut parameters = vec![("user", self.config.user.as_str())];
-        parameters.extend(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        wire::startup_message(&mut peer.output, &parameters);
-        self.sign_in(peer, host).await
+    async fn connect_host(
+        &self,
+        host: &str,
+        settings: &[(String, String)],
+        wanted: TargetSessionAttrs,
+    ) -> Result<Connection, Failure> {
+        let signing_in = async {
+            let mut opened = self.open(host, None).await.map_err(|error| Failure::Next(unreachable_error(error)))?;
+            let mut parameters = vec![("user", self.config.user.as_str())];
+            parameters.extend(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            wire::startup_message(&mut opened.peer.output, &parameters);
+            self.sign_in(opened, host).await
+        };
+        let limit = Duration::from_secs(self.config.connect_timeout_s);
+        let late = |_| Failure::Next(unreachable_error("it did not answer in time"));
+        let connection = tokio::time::timeout(limit, signing_in).await.map_err(late)??;
+        match unfit(&connection.parameters, wanted) {
+            None => Ok(connection),
+            Some(why) => {
+                connection.peer.close().await;
+                Err(Failure::Next(unreachable_error(why)))
+            }
+        }
     }
 
-    async fn open(&self, host: &str) -> io::Result<Peer> {
-        let mut stream = TcpStream::connect(host).await?;
+    /// `address`: the one of the host's that a connection was made to before.
+    async fn open(&self, host: &str, address: Option<SocketAddr>) -> io::Result<Opened> {
+        let mut stream = match address {
+            Some(address) => TcpStream::connect(address).await?,
+            None => TcpStream::connect(host).await?,
+        };
         stream.set_nodelay(true)?;
+        let address = stream.peer_addr()?;
         let Some(tls) = &self.tls else {
-            return Ok(Peer::tcp(stream));
+            return Ok(Opened { peer: Peer::tcp(stream), address, binding: Binding::Nothing });
         };
         let mut request = BytesMut::new();
         wire::ssl_request(&mut request);
@@ -89,11 +146,16 @@ impl Connector {
         }
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-        tls.connect(name, stream).await.map(Peer::tls)
+        let stream = tls.connect(name, stream).await?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let binding = certificate.and_then(|certificate| end_point(certificate));
+        let binding = binding.map_or(Binding::Nothing, Binding::EndPoint);
+        Ok(Opened { peer: Peer::tls(stream), address, binding })
     }
 
-    async fn sign_in(&self, mut peer: Peer, host: &str) -> Result<Connection, Refusal> {
-        let lost = |error: io::Error| unreachable_error(format_args!("{host}: {error}"));
+    async fn sign_in(&self, opened: Opened, host: &str) -> Result<Connection, Failure> {
+        let Opened { mut peer, address, binding } = opened;
+        let lost = |error: io::Error| Failure::Next(unreachable_error(error));
         let mut scram = None;
         let mut parameters = Vec::new();
         let mut key = None;
@@ -102,56 +164,82 @@ impl Connector {
             peer.flush().await.map_err(lost)?;
             let (tag, body) = peer.message().await.map_err(lost)?;
             match tag {
-                b'R' => authenticated = self.authenticate(body, &mut scram, &mut peer.output)?,
+                b'R' => {
+                    let refused = |refusal: Refusal| Failure::Last(refusal);
+                    authenticated = self.authenticate(body, &binding, &mut scram, &mut peer.output).map_err(refused)?;
+                }
                 b'S' if authenticated => parameters.extend(read_parameter(&body)),
                 b'K' if authenticated => key = read_key(body),
                 b'N' => {}
                 b'E' => return Err(backend_error(&body)),
                 b'Z' if authenticated => {
-                    let (process, secret) = key.ok_or_else(|| unreachable_error("it gave no cancel key"))?;
-                    let cancel = CancelKey { host: host.to_owned(), process, secret };
+                    let (process, secret) =
+                        key.ok_or_else(|| Failure::Last(unreachable_error("it gave no cancel key")))?;
+                    let cancel = CancelKey { host: host.to_owned(), address, process, secret };
                     return Ok(Connection { peer, cancel, parameters });
                 }
-                other => return Err(Refusal::protocol(format_args!("processor sent {:?}", char::from(other)))),
+                other => {
+                    let what = format_args!("processor sent {:?}", char::from(other));
+                    return Err(Failure::Last(Refusal::protocol(what)));
+                }
             }
         }
     }
 
-    /// One authentication message; `true` once the server is satisfied and has proved that it knows the verifier.
-    fn authenticate(&self, mut body: Bytes, scram: &mut Option<Scram>, out: &mut BytesMut) -> Result<bool, Refusal> {
+    /// One authentication message; `true` once the server is satisfied and has proved that it knows the verifier, or where
+    /// TLS and certificates alone have proved both sides.
+    fn authenticate(
+        &self,
+        mut body: Bytes,
+        binding: &Binding,
+        scram: &mut Option<Scram>,
+        out: &mut BytesMut,
+    ) -> Result<bool, Refusal> {
         let refuse = |why: &str| unreachable_error(why);
         if body.len() < 4 {
             return Err(refuse("malformed authentication message"));
         }
-        match (body.get_u32(), scram.as_mut()) {
-            (10, None) => {
-                if !body.split(|byte| *byte == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
+        match (body.get_u32(), scram.as_mut(), &self.password) {
+            (10, None, Some(password)) => {
+                let offers = |mechanism: &str| body.split(|byte| *byte == 0).any(|name| name == mechanism.as_bytes());
+                if !offers(SCRAM_SHA_256) {
                     return Err(refuse("it does not offer SCRAM-SHA-256"));
                 }
-                let state = ScramSha256::new(self.password.as_bytes(), ChannelBinding::unsupported());
-                put_sasl_initial(out, state.message());
+                // A server that does support binding refuses the second: somebody took the first from its offer.
+                let (mechanism, binding) = match binding {
+                    Binding::EndPoint(hash) if offers(SCRAM_SHA_256_PLUS) => {
+                        (SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(hash.clone()))
+                    }
+                    Binding::EndPoint(_) => (SCRAM_SHA_256, ChannelBinding::unrequested()),
+                    Binding::Nothing => (SCRAM_SHA_256, ChannelBinding::unsupported()),
+                };
+                let state = ScramSha256::new(password.as_bytes(), binding);
+                put_sasl_initial(out, mechanism, state.message());
                 *scram = Some(Scram { state, proved: false });
                 Ok(false)
             }
-            (11, Some(scram)) => {
+            (11, Some(scram), _) => {
                 scram.state.update(&body).map_err(|_| refuse("its SCRAM answer is wrong"))?;
                 put_sasl(out, scram.state.message());
                 Ok(false)
             }
-            (12, Some(scram)) => {
+            (12, Some(scram), _) => {
                 scram.state.finish(&body).map_err(|_| refuse("it does not know the role's verifier"))?;
                 scram.proved = true;
                 Ok(false)
             }
-            (0, Some(Scram { proved: true, .. })) => Ok(true),
-            (0, _) => Err(refuse("it lets the role in without SCRAM-SHA-256; set scram-sha-256 in its pg_hba.conf")),
+            (0, Some(Scram { proved: true, .. }), _) | (0, None, None) => Ok(true),
+            (0, _, _) => Err(refuse("it lets the role in without SCRAM-SHA-256; set scram-sha-256 in its pg_hba.conf")),
+            (10, None, None) => {
+                Err(refuse("it asks for a password; set cert in its pg_hba.conf, or backend.password_file"))
+            }
             _ => Err(refuse("it asks for a sign-in other than SCRAM-SHA-256")),
         }
     }
 
     /// Asks the processor to cancel what a connection runs.
     pub(crate) async fn cancel(&self, key: &CancelKey) -> io::Result<()> {
-        let mut peer = self.open(&key.host).await?;
+        let mut peer = self.open(&key.host, Some(key.address)).await?.peer;
         wire::cancel_request(&mut peer.output, key.process, &key.secret);
         peer.flush().await?;
         // The server closes the connection once it has passed the request on.
@@ -165,9 +253,9 @@ struct Scram {
     proved: bool,
 }
 
-fn put_sasl_initial(out: &mut BytesMut, message: &[u8]) {
+fn put_sasl_initial(out: &mut BytesMut, mechanism: &str, message: &[u8]) {
     wire::put_frame(out, b'p', |out| {
-        out.put_slice(SCRAM_SHA_256.as_bytes());
+        out.put_slice(mechanism.as_bytes());
         out.put_u8(0);
         out.put_i32(i32::try_from(message.len()).unwrap_or(i32::MAX));
         out.put_slice(message);
@@ -187,13 +275,29 @@ fn read_key(mut body: Bytes) -> Option<(i32, Bytes)> {
     (body.len() >= 8).then(|| (body.get_i32(), body))
 }
 
+/// Why a session's server is not of the wanted kind; PostgreSQL reports both settings when a session begins.
+fn unfit(parameters: &[(String, String)], wanted: TargetSessionAttrs) -> Option<&'static str> {
+    let on = |wanted: &str| parameters.iter().any(|(name, value)| name == wanted && value == "on");
+    let (recovers, read_only) = (on("in_hot_standby"), on("in_hot_standby") || on("default_transaction_read_only"));
+    let (fits, why) = match wanted {
+        TargetSessionAttrs::Any | TargetSessionAttrs::PreferStandby => (true, ""),
+        TargetSessionAttrs::ReadWrite => (!read_only, "session is read-only"),
+        TargetSessionAttrs::ReadOnly => (read_only, "session is not read-only"),
+        TargetSessionAttrs::Primary => (!recovers, "server is in hot standby mode"),
+        TargetSessionAttrs::Standby => (recovers, "server is not in hot standby mode"),
+    };
+    (!fits).then_some(why)
+}
+
 /// The processor's own words about a failed sign-in, without its details.
-fn backend_error(body: &[u8]) -> Refusal {
+fn backend_error(body: &[u8]) -> Failure {
     let fields = wire::error_fields(body).unwrap_or_default();
     let field = |code: u8| fields.iter().find(|(c, _)| *c == code).map_or("", |(_, text)| text.as_str());
     match field(b'C') {
         // A missing database is the client's business; PostgreSQL says it the same way.
-        "3D000" => Refusal::new("3D000", field(b'M').to_owned()),
-        code => unreachable_error(format_args!("{} ({code})", field(b'M'))),
+        "3D000" => Failure::Last(Refusal::new("3D000", field(b'M').to_owned())),
+        // Starting, stopping, or recovering without hot standby: as in libpq the next host may do.
+        code @ "57P03" => Failure::Next(unreachable_error(format_args!("{} ({code})", field(b'M')))),
+        code => Failure::Last(unreachable_error(format_args!("{} ({code})", field(b'M')))),
     }
 }

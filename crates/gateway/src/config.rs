@@ -26,6 +26,8 @@ pub struct Config {
     pub require_tls: bool,
     /// A TOML file of principals: `name = "SCRAM-SHA-256$…"`, one a line.
     pub principals: PathBuf,
+    /// Principals that sign in by a TLS client certificate.
+    pub client_certificates: Option<ClientCertificates>,
     /// Most sessions at once.
     #[serde(default = "default_max_sessions")]
     pub max_sessions: usize,
@@ -46,16 +48,34 @@ pub struct Config {
     pub keys: KeyringConfig,
 }
 
+/// Sign-in by TLS client certificate.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificates {
+    /// Certificates that a client's chain must end in, PEM.
+    pub root_certificate: PathBuf,
+    /// Common name of a certificate's subject, and the principal that it signs in as.
+    pub principals: BTreeMap<String, String>,
+}
+
 /// The processor's PostgreSQL.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     /// `host:port`, tried in order.
     pub hosts: Vec<String>,
+    /// Which of the hosts will do: `any` (default), `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`.
+    #[serde(default)]
+    pub target_session_attrs: TargetSessionAttrs,
     /// Role to sign in as.
     pub user: String,
-    /// File with that role's password on its first line, mode 0600.
-    pub password_file: PathBuf,
+    /// File with that role's password on its first line, mode 0600. Where it is set the processor must ask for SCRAM-SHA-256;
+    /// it may be left out only where `certificate` is set.
+    pub password_file: Option<PathBuf>,
+    /// The certificate chain shown to the processor, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM, mode 0600.
+    pub certificate_key: Option<PathBuf>,
     /// `verify-full` (default) or `disable`.
     #[serde(default)]
     pub tls: BackendTls,
@@ -64,6 +84,25 @@ pub struct Backend {
     /// Seconds to wait for a connection.
     #[serde(default = "default_connect_timeout_s")]
     pub connect_timeout_s: u64,
+}
+
+/// Which server of several will do, as in libpq.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetSessionAttrs {
+    /// The first that answers.
+    #[default]
+    Any,
+    /// It takes writes.
+    ReadWrite,
+    /// It takes none.
+    ReadOnly,
+    /// It is not in recovery.
+    Primary,
+    /// It is in recovery.
+    Standby,
+    /// A standby, and where there is none any.
+    PreferStandby,
 }
 
 /// TLS towards the processor.
@@ -130,12 +169,19 @@ impl Config {
             &mut config.tls_certificate,
             &mut config.tls_key,
             &mut config.principals,
-            &mut config.backend.password_file,
             &mut config.journal.folder,
             &mut config.journal.key,
             &mut config.identity,
         ];
-        let optional = [&mut config.backend.root_certificate, &mut config.recording];
+        let backend = &mut config.backend;
+        let optional = [
+            backend.root_certificate.as_mut(),
+            backend.password_file.as_mut(),
+            backend.certificate.as_mut(),
+            backend.certificate_key.as_mut(),
+            config.recording.as_mut(),
+            config.client_certificates.as_mut().map(|clients| &mut clients.root_certificate),
+        ];
         for path in paths.into_iter().chain(optional.into_iter().flatten()) {
             *path = base.join(&path);
         }
@@ -151,6 +197,19 @@ impl Config {
         if backend.tls == BackendTls::VerifyFull && backend.root_certificate.is_none() {
             let message = "backend.tls is verify-full but backend.root_certificate is not set: name the certificate \
                            that the processor's chain ends in";
+            return Err(GatewayError::Config(message.into()));
+        }
+        if backend.certificate.is_some() != backend.certificate_key.is_some() {
+            let message = "backend.certificate and backend.certificate_key go together: name both or neither";
+            return Err(GatewayError::Config(message.into()));
+        }
+        if backend.certificate.is_some() && backend.tls == BackendTls::Disable {
+            let message = "backend.certificate is of no use without TLS: set backend.tls to verify-full";
+            return Err(GatewayError::Config(message.into()));
+        }
+        if backend.password_file.is_none() && backend.certificate.is_none() {
+            let message = "the gateway has nothing to sign in with at the processor: set backend.password_file, or \
+                           backend.certificate and backend.certificate_key";
             return Err(GatewayError::Config(message.into()));
         }
         if !self.require_tls && !self.listen.ip().is_loopback() {

@@ -1,4 +1,5 @@
-//! The front door: TLS, start-up packet, SCRAM-SHA-256, and then a session. A failed sign-in ends the connection.
+//! The front door: TLS, start-up packet, sign-in by SCRAM-SHA-256 or client certificate, and then a session. A failed sign-in
+//! ends the connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,8 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Shared;
+use crate::certificate::common_name;
 use crate::refusal::Refusal;
-use crate::scram::{Exchange, MECHANISM, ScramError};
+use crate::scram::{Exchange, Known, MECHANISM, MECHANISM_PLUS, ScramError};
 use crate::session::{Session, Who, required_setting};
 use crate::stream::Peer;
 
@@ -39,8 +41,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
 type Opened = Option<(Who, Peer, crate::backend::Connection)>;
 
 async fn open(shared: &Shared, stream: TcpStream, address: SocketAddr) -> io::Result<Opened> {
-    let Some((mut client, startup)) = negotiate(shared, stream).await? else { return Ok(None) };
-    match sign_in(shared, &mut client, startup, address).await {
+    let Some(Door { peer: mut client, tls, parameters }) = negotiate(shared, stream).await? else { return Ok(None) };
+    match sign_in(shared, &mut client, (parameters, tls.as_ref()), address).await {
         Ok((who, connection)) => Ok(Some((who, client, connection))),
         Err(refusal) => {
             tracing::info!(%address, sqlstate = refusal.sqlstate, why = %refusal.message, "sign-in refused");
@@ -53,39 +55,54 @@ async fn open(shared: &Shared, stream: TcpStream, address: SocketAddr) -> io::Re
 
 type StartupParameters = Vec<(String, String)>;
 
+/// What is known of a client under TLS.
+struct Tls {
+    /// The common name in its certificate, which ends in a root that the configuration names.
+    name: Option<String>,
+}
+
+/// A client that has asked for a session.
+struct Door {
+    peer: Peer,
+    tls: Option<Tls>,
+    parameters: StartupParameters,
+}
+
 /// Up to the packet that opens a session; `None` where the connection served another purpose.
-async fn negotiate(shared: &Shared, mut stream: TcpStream) -> io::Result<Option<(Peer, StartupParameters)>> {
+async fn negotiate(shared: &Shared, mut stream: TcpStream) -> io::Result<Option<Door>> {
     let mut first = [0_u8; 1];
     // Direct TLS: a TLS record begins with 0x16, a start-up packet's length with 0.
     if stream.peek(&mut first).await? == 1 && first == [0x16] {
-        let peer = Peer::tls(shared.acceptor.accept(stream).await?);
-        return encrypted(shared, peer).await;
+        return encrypted(shared, stream).await;
     }
     for _ in 0..3 {
         match read_packet(&mut stream).await? {
             Startup::SslRequest => {
                 stream.write_all(b"S").await?;
                 // Bytes sent before the handshake would be read as if they came under TLS (CVE-2021-23214).
-                let peer = Peer::tls(shared.acceptor.accept(stream).await?);
-                return encrypted(shared, peer).await;
+                return encrypted(shared, stream).await;
             }
             Startup::GssEncRequest => stream.write_all(b"N").await?,
             startup @ (Startup::Cancel { .. } | Startup::Session { .. } | Startup::Unsupported) => {
-                return opened(shared, Peer::tcp(stream), startup, false).await;
+                return opened(shared, Peer::tcp(stream), startup, None).await;
             }
         }
     }
     Ok(None)
 }
 
-async fn encrypted(shared: &Shared, mut peer: Peer) -> io::Result<Option<(Peer, StartupParameters)>> {
+async fn encrypted(shared: &Shared, stream: TcpStream) -> io::Result<Option<Door>> {
+    let stream = shared.acceptor.accept(stream).await?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let tls = Tls { name: certificate.and_then(|certificate| common_name(certificate)) };
+    let mut peer = Peer::tls(stream);
     loop {
         if let Some(length) = wire::startup_length(&peer.input).map_err(invalid)?
             && peer.input.len() >= length
         {
             let packet = peer.input.split_to(length);
             let startup = wire::read_startup(&packet).map_err(invalid)?;
-            return opened(shared, peer, startup, true).await;
+            return opened(shared, peer, startup, Some(tls)).await;
         }
         peer.exchange(true).await?;
         if peer.ended {
@@ -94,24 +111,22 @@ async fn encrypted(shared: &Shared, mut peer: Peer) -> io::Result<Option<(Peer, 
     }
 }
 
-async fn opened(
-    shared: &Shared,
-    mut peer: Peer,
-    startup: Startup,
-    tls: bool,
-) -> io::Result<Option<(Peer, StartupParameters)>> {
+async fn opened(shared: &Shared, mut peer: Peer, startup: Startup, tls: Option<Tls>) -> io::Result<Option<Door>> {
+    let secure = tls.is_some() || !shared.config.require_tls;
     let refusal = match startup {
         Startup::Cancel { process, secret } => {
             cancel(shared, process, &secret).await;
+            // Without a goodbye of TLS libpq takes the end for a broken connection.
+            peer.close().await;
             return Ok(None);
         }
-        Startup::Session { parameters, minor: 0 } if tls || !shared.config.require_tls => {
-            return Ok(Some((peer, parameters)));
+        Startup::Session { parameters, minor: 0 } if secure => {
+            return Ok(Some(Door { peer, tls, parameters }));
         }
         // A newer minor version is answered with the one spoken here, as PostgreSQL does.
-        Startup::Session { parameters, .. } if tls || !shared.config.require_tls => {
+        Startup::Session { parameters, .. } if secure => {
             wire::put_frame(&mut peer.output, b'v', |out| out.extend_from_slice(&[0, 3, 0, 0, 0, 0, 0, 0]));
-            return Ok(Some((peer, parameters)));
+            return Ok(Some(Door { peer, tls, parameters }));
         }
         Startup::Session { .. } => Refusal::new("28000", "this gateway demands TLS")
             .hint("Connect with sslmode=verify-full and the gateway's certificate, or at least sslmode=require."),
@@ -152,7 +167,7 @@ async fn cancel(shared: &Shared, process: i32, secret: &[u8]) {
 async fn sign_in(
     shared: &Shared,
     client: &mut Peer,
-    parameters: StartupParameters,
+    (parameters, tls): (StartupParameters, Option<&Tls>),
     address: SocketAddr,
 ) -> Result<(Who, crate::backend::Connection), Refusal> {
     let get = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
@@ -162,7 +177,9 @@ async fn sign_in(
         return Err(Refusal::new("0A000", "replication connections are not served by the gateway")
             .hint("Replicate from the processor's PostgreSQL: it holds ciphertext only."));
     }
-    authenticate(shared, client, &user).await?;
+    if !has_certificate(shared, tls, &user)? {
+        authenticate(shared, client, tls, &user).await?;
+    }
     let database = get("database").unwrap_or_else(|| user.clone());
     let mut settings: Vec<_> =
         parameters.into_iter().filter(|(name, _)| !OWN_PARAMETERS.contains(&name.as_str())).collect();
@@ -205,25 +222,52 @@ fn check_value_setting(name: &str, value: &str) -> Result<(), Refusal> {
         .hint("Leave extra_float_digits and bytea_output out of the connection's settings."))
 }
 
-async fn authenticate(shared: &Shared, client: &mut Peer, user: &str) -> Result<(), Refusal> {
+/// Whether a certificate signs the user in. Refuses one who can sign in by nothing else.
+fn has_certificate(shared: &Shared, tls: Option<&Tls>, user: &str) -> Result<bool, Refusal> {
+    let Some(certificates) = &shared.config.client_certificates else { return Ok(false) };
+    let name = tls.and_then(|tls| tls.name.as_deref());
+    if name.and_then(|name| certificates.principals.get(name)).is_some_and(|principal| principal == user) {
+        return Ok(true);
+    }
+    let known = certificates.principals.values().any(|principal| principal == user);
+    if !known || shared.principals.contains_key(user) {
+        return Ok(false);
+    }
+    Err(match name {
+        None => Refusal::new("28000", "connection requires a valid client certificate")
+            .hint("Connect with sslcert and sslkey: a certificate of an authority that the gateway trusts."),
+        Some(name) => Refusal::new("28000", format!("certificate authentication failed for user \"{user}\""))
+            .detail(format!("The certificate is of \"{name}\", which is not this principal's."))
+            .hint("Use this principal's certificate, or have the name mapped in the gateway's client_certificates."),
+    })
+}
+
+async fn authenticate(shared: &Shared, client: &mut Peer, tls: Option<&Tls>, user: &str) -> Result<(), Refusal> {
     let gone = |error: io::Error| Refusal::protocol(error);
     let protocol = |why: &str| Refusal::new("08P01", why.to_owned());
-    let wrong = || Refusal::new("28P01", format!("password authentication failed for user \"{user}\""));
-    wire::authentication_sasl(&mut client.output, &[MECHANISM]);
+    let binding = tls.and(shared.binding.as_deref());
+    let mechanisms: &[&str] = if binding.is_some() { &[MECHANISM_PLUS, MECHANISM] } else { &[MECHANISM] };
+    wire::authentication_sasl(&mut client.output, mechanisms);
     client.flush().await.map_err(gone)?;
     let first = sasl_message(client).await?;
     let mut cursor = wire::Cursor::new(&first);
     let mechanism = cursor.cstr().map_err(Refusal::protocol)?;
-    if mechanism != MECHANISM {
+    if !mechanisms.contains(&mechanism) {
         return Err(protocol("client selected an invalid SASL authentication mechanism"));
     }
     let data = cursor.value().map_err(Refusal::protocol)?.unwrap_or_default();
     let scram = |error: ScramError| match error {
         ScramError::Protocol(why) => protocol(why),
-        ScramError::WrongPassword => wrong(),
+        ScramError::Binding(why) => Refusal::new("28000", "SCRAM channel binding negotiation error")
+            .detail(why)
+            .hint("Something between the client and the gateway ends TLS. Let TLS reach the gateway itself."),
+        ScramError::WrongPassword => {
+            Refusal::new("28P01", format!("password authentication failed for user \"{user}\""))
+        }
     };
     let text = std::str::from_utf8(data).map_err(|_| protocol("malformed SCRAM message"))?;
-    let exchange = Exchange::begin(user, shared.principals.get(user), &shared.decoy_seed, text).map_err(scram)?;
+    let known = Known { user, verifier: shared.principals.get(user), decoy_seed: &shared.decoy_seed, binding };
+    let exchange = Exchange::begin(&known, mechanism, text).map_err(scram)?;
     wire::authentication_sasl_continue(&mut client.output, exchange.server_first().as_bytes());
     client.flush().await.map_err(gone)?;
     let last = sasl_message(client).await?;

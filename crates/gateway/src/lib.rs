@@ -6,6 +6,7 @@
 mod backend;
 mod cancels;
 mod catalogs;
+mod certificate;
 mod config;
 mod front;
 mod recording;
@@ -34,7 +35,7 @@ use zeroize::Zeroizing;
 
 pub use drieslot_custodian::Clock;
 
-pub use config::{Backend, BackendTls, Config, Durability, JournalConfig};
+pub use config::{Backend, BackendTls, ClientCertificates, Config, Durability, JournalConfig, TargetSessionAttrs};
 pub use scram::{Verifier, VerifierError};
 
 use backend::Connector;
@@ -80,6 +81,8 @@ pub(crate) struct Shared {
     cancels: Cancels,
     connector: Connector,
     acceptor: TlsAcceptor,
+    /// What clients' SCRAM is bound to; `None` where the certificate's signature names no hash.
+    binding: Option<Vec<u8>>,
     principals: BTreeMap<String, Verifier>,
     /// Makes the decoy verifiers of unknown users.
     decoy_seed: [u8; 32],
@@ -96,7 +99,7 @@ impl Shared {
 /// Serves until `stop` completes; then no session is accepted any more, those under way are ended, and the journal
 /// is closed.
 pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -> Result<(), GatewayError> {
-    let acceptor = tls::acceptor(&config)?;
+    let (acceptor, binding) = tls::acceptor(&config)?;
     let connector = connector(&config)?;
     let principals = config.read_principals()?;
     let listener =
@@ -124,6 +127,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         cancels: Cancels::default(),
         connector,
         acceptor,
+        binding,
         principals,
         decoy_seed,
     });
@@ -169,8 +173,11 @@ async fn accept(
 }
 
 fn connector(config: &Config) -> Result<Connector, GatewayError> {
-    let text = Zeroizing::new(config::read(&config.backend.password_file)?);
-    let password = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
+    let read = |path| -> Result<_, GatewayError> {
+        let text = Zeroizing::new(config::read(path)?);
+        Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+    };
+    let password = config.backend.password_file.as_deref().map(read).transpose()?;
     Ok(Connector::new(config.backend.clone(), tls::connector(config)?, password))
 }
 

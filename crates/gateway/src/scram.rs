@@ -11,6 +11,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 /// The mechanism's name.
 pub(crate) const MECHANISM: &str = "SCRAM-SHA-256";
+/// The mechanism bound to the TLS connection (RFC 5802, section 6).
+pub(crate) const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
+const BINDING_TYPE: &str = "p=tls-server-end-point";
 const ITERATIONS: u32 = 4096;
 const KEY_BYTES: usize = 32;
 
@@ -125,35 +128,58 @@ impl std::str::FromStr for Verifier {
 pub(crate) enum ScramError {
     /// The client broke the exchange.
     Protocol(&'static str),
+    /// The client is bound to another TLS connection, or was told that nothing is bound here: somebody is in between.
+    Binding(&'static str),
     /// The proof does not fit.
     WrongPassword,
+}
+
+/// What the server knows when an exchange begins.
+pub(crate) struct Known<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) verifier: Option<&'a Verifier>,
+    /// Makes the verifier of a user who has none.
+    pub(crate) decoy_seed: &'a [u8],
+    /// The TLS connection's `tls-server-end-point`; `Some` exactly where [`MECHANISM_PLUS`] was offered.
+    pub(crate) binding: Option<&'a [u8]>,
+}
+
+/// What the client's first message means for channel binding: the bytes that its last message must repeat.
+fn bound(flag: &str, mechanism: &str, binding: Option<&[u8]>) -> Result<Vec<u8>, ScramError> {
+    let header = format!("{flag},,").into_bytes();
+    match (flag, mechanism, binding) {
+        (BINDING_TYPE, MECHANISM_PLUS, Some(binding)) => Ok([&header, binding].concat()),
+        ("n", MECHANISM, _) | ("y", MECHANISM, None) => Ok(header),
+        ("y", MECHANISM, Some(_)) => {
+            Err(ScramError::Binding("the client supports channel binding but was told that this server does not"))
+        }
+        ("n" | "y", _, _) => Err(ScramError::Protocol("SCRAM-SHA-256-PLUS without channel binding data")),
+        (BINDING_TYPE, _, _) => Err(ScramError::Protocol("channel binding data without SCRAM-SHA-256-PLUS")),
+        _ => Err(ScramError::Protocol("unsupported SCRAM channel binding type")),
+    }
 }
 
 /// The exchange after the client's first message.
 pub(crate) struct Exchange {
     verifier: Verifier,
     known: bool,
-    gs2_header: String,
+    bound: String,
     nonce: String,
     client_first_bare: String,
     server_first: String,
 }
 
 impl Exchange {
-    /// Reads the client's first message; [`Exchange::server_first`] is the answer to it.
-    pub(crate) fn begin(
-        user: &str,
-        verifier: Option<&Verifier>,
-        decoy_seed: &[u8],
-        client_first: &str,
-    ) -> Result<Self, ScramError> {
+    /// Reads the client's first message, of the mechanism that it chose; [`Exchange::server_first`] is the answer to it.
+    pub(crate) fn begin(known: &Known<'_>, mechanism: &str, client_first: &str) -> Result<Self, ScramError> {
         let bad = ScramError::Protocol;
         let mut parts = client_first.splitn(3, ',');
         let (Some(flag), Some(authzid), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(bad("malformed SCRAM message"));
         };
-        if !matches!(flag, "n" | "y") || !authzid.is_empty() {
-            return Err(bad("channel binding and authorization identities are not offered"));
+        let bound = bound(flag, mechanism, known.binding)?;
+        if !authzid.is_empty() {
+            return Err(bad("authorization identities are not offered"));
         }
         let client_nonce = bare.split(',').nth(1).and_then(|attribute| attribute.strip_prefix("r="));
         let client_nonce =
@@ -162,11 +188,16 @@ impl Exchange {
         let mut random = [0; 18];
         rand::fill(&mut random).map_err(|_| bad("no randomness"))?;
         let nonce = format!("{client_nonce}{}", BASE64.encode(random));
-        let known = verifier.is_some();
-        let verifier = verifier.cloned().unwrap_or_else(|| Verifier::decoy(user, decoy_seed));
+        let verifier = known.verifier.cloned().unwrap_or_else(|| Verifier::decoy(known.user, known.decoy_seed));
         let server_first = format!("r={nonce},s={},i={}", BASE64.encode(&verifier.salt), verifier.iterations);
-        let gs2_header = BASE64.encode(format!("{flag},,"));
-        Ok(Self { verifier, known, gs2_header, nonce, client_first_bare: bare.to_owned(), server_first })
+        Ok(Self {
+            verifier,
+            known: known.verifier.is_some(),
+            bound: BASE64.encode(bound),
+            nonce,
+            client_first_bare: bare.to_owned(),
+            server_first,
+        })
     }
 
     /// What to send first.
@@ -178,8 +209,12 @@ impl Exchange {
     pub(crate) fn finish(self, client_final: &str) -> Result<String, ScramError> {
         let bad = ScramError::Protocol;
         let (without_proof, proof) = client_final.rsplit_once(",p=").ok_or(bad("malformed SCRAM message"))?;
-        if without_proof != format!("c={},r={}", self.gs2_header, self.nonce) {
-            return Err(bad("SCRAM channel binding or nonce does not match"));
+        let (binding, nonce) = without_proof.split_once(",r=").ok_or(bad("malformed SCRAM message"))?;
+        if binding != format!("c={}", self.bound) {
+            return Err(ScramError::Binding("SCRAM channel binding check failed"));
+        }
+        if nonce != self.nonce {
+            return Err(bad("SCRAM nonce does not match"));
         }
         let proof = BASE64.decode(proof).map_err(|_| bad("malformed SCRAM proof"))?;
         let message = format!("{},{},{without_proof}", self.client_first_bare, self.server_first);
@@ -201,14 +236,26 @@ mod tests {
     use super::*;
     use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 
-    fn sign_in(verifier: Option<&Verifier>, password: &str) -> Result<(), ScramError> {
-        let mut client = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+    const HASH: &[u8] = b"hash of the certificate";
+
+    fn sign_in_bound(
+        verifier: Option<&Verifier>,
+        password: &str,
+        (mechanism, client): (&str, ChannelBinding),
+        binding: Option<&[u8]>,
+    ) -> Result<(), ScramError> {
+        let mut client = ScramSha256::new(password.as_bytes(), client);
         let first = std::str::from_utf8(client.message()).unwrap().to_owned();
-        let exchange = Exchange::begin("app", verifier, b"seed", &first)?;
+        let known = Known { user: "app", verifier, decoy_seed: b"seed", binding };
+        let exchange = Exchange::begin(&known, mechanism, &first)?;
         client.update(exchange.server_first().as_bytes()).unwrap();
         let last = exchange.finish(std::str::from_utf8(client.message()).unwrap())?;
         client.finish(last.as_bytes()).unwrap();
         Ok(())
+    }
+
+    fn sign_in(verifier: Option<&Verifier>, password: &str) -> Result<(), ScramError> {
+        sign_in_bound(verifier, password, (MECHANISM, ChannelBinding::unsupported()), None)
     }
 
     #[test]
@@ -217,6 +264,30 @@ mod tests {
         assert_eq!(sign_in(Some(&verifier), "correct-horse"), Ok(()));
         assert_eq!(sign_in(Some(&verifier), "correct-horsf"), Err(ScramError::WrongPassword));
         assert_eq!(sign_in(None, "correct-horse"), Err(ScramError::WrongPassword));
+    }
+
+    #[test]
+    fn a_client_with_somebody_in_between_is_refused() {
+        let verifier = Verifier::new("correct-horse").unwrap();
+        let try_it =
+            |mechanism, client, binding| sign_in_bound(Some(&verifier), "correct-horse", (mechanism, client), binding);
+        let bound = || ChannelBinding::tls_server_end_point(HASH.to_vec());
+        assert_eq!(try_it(MECHANISM_PLUS, bound(), Some(HASH)), Ok(()));
+        assert_eq!(try_it(MECHANISM, ChannelBinding::unsupported(), Some(HASH)), Ok(()));
+        assert_eq!(try_it(MECHANISM, ChannelBinding::unrequested(), None), Ok(()));
+        let other = try_it(MECHANISM_PLUS, bound(), Some(b"hash of another certificate"));
+        assert!(matches!(other, Err(ScramError::Binding(_))), "{other:?}");
+        let downgraded = try_it(MECHANISM, ChannelBinding::unrequested(), Some(HASH));
+        assert!(matches!(downgraded, Err(ScramError::Binding(_))), "{downgraded:?}");
+        for (mechanism, client, binding) in [
+            (MECHANISM, bound(), Some(HASH)),
+            (MECHANISM_PLUS, bound(), None),
+            (MECHANISM_PLUS, ChannelBinding::unsupported(), Some(HASH)),
+            (MECHANISM_PLUS, ChannelBinding::unrequested(), Some(HASH)),
+        ] {
+            let broken = try_it(mechanism, client, binding);
+            assert!(matches!(broken, Err(ScramError::Protocol(_))), "{mechanism}: {broken:?}");
+        }
     }
 
     #[test]

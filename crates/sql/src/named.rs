@@ -133,7 +133,12 @@ pub(crate) fn execute(env: &Env<'_>, node: &mut Node, command: Command) -> Resul
     let decision =
         Decision::pass(command).with(statement.effects.clone()).runs(Some(std::sync::Arc::clone(&statement)));
     match &statement.kind {
-        Kind::Pass(_) | Kind::Reworded(..) | Kind::CopyIn(_) | Kind::CopyOut(_) => Ok(decision),
+        Kind::Pass(_) | Kind::Reworded(..) => Ok(decision),
+        // Only the protocol prepares COPY.
+        Kind::CopyIn(_) | Kind::CopyOut(_) => {
+            Err(Refusal::unsupported("EXECUTE of a COPY of protected columns is not supported")
+                .hint("Send the COPY itself, or bind the prepared statement in the protocol."))
+        }
         Kind::Rewritten(prepared) => {
             let rewritten = bind::execute(env, node, prepared)?;
             Ok(decision.kind(Kind::Rewritten(Box::new(rewritten))))

@@ -119,11 +119,11 @@ impl Trial {
         path
     }
 
-    fn program(&self) -> PathBuf {
+    pub(crate) fn program(&self) -> PathBuf {
         self.folder.path().join("drieslot")
     }
 
-    fn as_user(&self, program: impl AsRef<Path>) -> Command {
+    pub(crate) fn as_user(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         command.current_dir(self.folder.path());
         if let Some(user) = self.user {
@@ -193,9 +193,7 @@ impl Trial {
         let offsets = [("gateway", 0), ("processor", 1), ("register", 2)];
         let custodians = [("custodian-structure", 3), ("custodian-access", 4), ("custodian-keys", 5)];
         let (_, offset) = offsets.into_iter().chain(custodians).find(|(name, _)| *name == part).unwrap();
-        let log = File::options().create(true).append(true).open(self.folder.path().join(format!("{part}.apart.log")));
-        let log = log.unwrap();
-        let mut command = if part == "processor" {
+        let command = if part == "processor" {
             let mut command = self.as_user(postgres_bin().join("postgres"));
             command.arg("-D").arg(self.processor().join("data"));
             command
@@ -205,16 +203,48 @@ impl Trial {
             command.args([kind, "run", "--config"]).arg(self.data().join(part).join("config.toml"));
             command
         };
+        self.start_apart(part, command, self.port + offset);
+    }
+
+    /// Starts a process that answers on a port, under a name of its own.
+    pub(crate) fn start_apart(&mut self, name: &str, mut command: Command, port: u16) {
+        let log = File::options().create(true).append(true).open(self.folder.path().join(format!("{name}.apart.log")));
+        let log = log.unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
-        self.apart.insert(part.to_owned(), child);
+        self.apart.insert(name.to_owned(), child);
         let started = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port + offset)).is_err() {
-            let child = self.apart.get_mut(part).unwrap();
-            assert!(child.try_wait().unwrap().is_none(), "{part} ended:\n{}", self.tail(part));
-            assert!(started.elapsed() < Duration::from_secs(60), "{part} is not ready:\n{}", self.tail(part));
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let child = self.apart.get_mut(name).unwrap();
+            assert!(child.try_wait().unwrap().is_none(), "{name} ended:\n{}", self.tail(name));
+            assert!(started.elapsed() < Duration::from_secs(60), "{name} is not ready:\n{}", self.tail(name));
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Ends `drieslot up`, and runs its parts one by one, with the gateway's configuration changed.
+    pub(crate) fn take_apart(&mut self, change: impl Fn(&str) -> String) {
+        self.stop();
+        self.reconfigure(change);
+        for part in ["processor", "register", "custodian-structure", "custodian-access", "custodian-keys", "gateway"] {
+            self.start_part(part);
+        }
+    }
+
+    /// Changes the gateway's configuration; takes effect when it is started.
+    pub(crate) fn reconfigure(&self, change: impl Fn(&str) -> String) {
+        let path = self.data().join("gateway/config.toml");
+        let before = std::fs::read_to_string(&path).unwrap();
+        let after = change(&before);
+        assert_ne!(before, after, "nothing was changed in the gateway's configuration");
+        std::fs::write(&path, after).unwrap();
+    }
+
+    /// The same for a gateway that runs by itself.
+    pub(crate) fn restart_gateway(&mut self, change: impl Fn(&str) -> String) {
+        self.stop_part("gateway");
+        self.reconfigure(change);
+        self.start_part("gateway");
     }
 
     fn tail(&self, part: &str) -> String {
@@ -226,7 +256,7 @@ impl Trial {
     /// Ends one part that was started by itself.
     pub(crate) fn stop_part(&mut self, part: &str) {
         let mut child = self.apart.remove(part).unwrap();
-        send(child.id(), if part == "processor" { Signal::INT } else { Signal::TERM });
+        send(child.id(), if ["processor", "standby"].contains(&part) { Signal::INT } else { Signal::TERM });
         assert!(processes::wait(&mut child, STOP_WITHIN).is_some(), "{part} does not stop:\n{}", self.tail(part));
     }
 

@@ -8,6 +8,7 @@ use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
+use super::session::{Tls, trusting};
 use super::{DATABASE, Trial};
 
 /// A gateway that has not answered by then hangs.
@@ -42,7 +43,13 @@ pub(crate) fn query(sql: &str) -> Vec<u8> {
 
 /// A start-up packet of protocol 3.0.
 pub(crate) fn startup(user: &str) -> Vec<u8> {
-    let body = format!("\0\u{3}\0\0user\0{user}\0database\0{DATABASE}\0\0");
+    startup_with(user, &[("database", DATABASE)])
+}
+
+/// The same with settings.
+pub(crate) fn startup_with(user: &str, settings: &[(&str, &str)]) -> Vec<u8> {
+    let settings: String = settings.iter().map(|(name, value)| format!("{name}\0{value}\0")).collect();
+    let body = format!("\0\u{3}\0\0user\0{user}\0{settings}\0");
     [&i32::try_from(body.len() + 4).unwrap().to_be_bytes()[..], body.as_bytes()].concat()
 }
 
@@ -53,7 +60,7 @@ pub(crate) fn told(told: &Told, code: &str, message: &str, hint: &str) {
 }
 
 impl Told {
-    fn read(body: &[u8]) -> Self {
+    pub(crate) fn read(body: &[u8]) -> Self {
         let mut told = Self::default();
         for field in body.split(|byte| *byte == 0).filter(|field| !field.is_empty()) {
             let text = String::from_utf8(field[1..].to_vec()).unwrap();
@@ -72,21 +79,12 @@ impl Told {
 impl Trial {
     /// A plain connection to the gateway.
     pub(crate) fn tcp(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream
+        tcp(self.port)
     }
 
     /// TLS, and nothing said yet.
     pub(crate) fn raw(&self) -> Raw {
-        let mut stream = self.tcp();
-        stream.write_all(&SSL_REQUEST).unwrap();
-        let mut answer = [0];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"S");
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        Raw { stream: StreamOwned::new(ClientConnection::new(self.tls().0, name).unwrap(), stream), input: Vec::new() }
+        Raw::open(self.port, self.tls())
     }
 
     /// A signed-in session.
@@ -96,9 +94,33 @@ impl Trial {
         raw.sign_in("app", password.trim()).unwrap();
         raw
     }
+
+    /// A session past the gateway, with a role and a database of the same name and password.
+    pub(crate) fn raw_plain(&self, name: &str) -> Raw {
+        let mut raw = Raw::open(self.port + 1, trusting(&self.processor().join("root.crt")));
+        raw.sign_in_with(&startup_with(name, &[("database", name)]), name).unwrap();
+        raw
+    }
+}
+
+fn tcp(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 impl Raw {
+    fn open(port: u16, tls: Tls) -> Self {
+        let mut stream = tcp(port);
+        stream.write_all(&SSL_REQUEST).unwrap();
+        let mut answer = [0];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"S");
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        Self { stream: StreamOwned::new(ClientConnection::new(tls.0, name).unwrap(), stream), input: Vec::new() }
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
         self.stream.flush().unwrap();
@@ -131,15 +153,31 @@ impl Raw {
 
     /// SCRAM-SHA-256 up to ReadyForQuery, or the refusal.
     pub(crate) fn sign_in(&mut self, user: &str, password: &str) -> Result<(), Told> {
-        self.send(&startup(user));
-        let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+        self.sign_in_with(&startup(user), password)
+    }
+
+    /// The same with another start-up packet.
+    pub(crate) fn sign_in_with(&mut self, startup: &[u8], password: &str) -> Result<(), Told> {
+        self.sign_in_bound(startup, password, "SCRAM-SHA-256", ChannelBinding::unsupported())
+    }
+
+    /// The same with a mechanism, and what it is bound to.
+    pub(crate) fn sign_in_bound(
+        &mut self,
+        startup: &[u8],
+        password: &str,
+        mechanism: &str,
+        binding: ChannelBinding,
+    ) -> Result<(), Told> {
+        self.send(startup);
+        let mut scram = ScramSha256::new(password.as_bytes(), binding);
         loop {
             match self.next().expect("closed without a word") {
                 (b'R', body) => match body[..4] {
                     [0, 0, 0, 10] => {
                         let first = scram.message();
                         let length = i32::try_from(first.len()).unwrap().to_be_bytes();
-                        self.send(&message(b'p', &[b"SCRAM-SHA-256\0", &length[..], first].concat()));
+                        self.send(&message(b'p', &[mechanism.as_bytes(), &[0], &length[..], first].concat()));
                     }
                     [0, 0, 0, 11] => {
                         scram.update(&body[4..]).unwrap();

@@ -21,13 +21,18 @@ pub(crate) struct Tls(pub(crate) Arc<rustls::ClientConfig>);
 
 pub(crate) struct Stream(tokio_rustls::client::TlsStream<TcpStream>);
 
+/// TLS that trusts one root only.
+pub(crate) fn trusting(root: &std::path::Path) -> Tls {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(root).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Tls(Arc::new(config.unwrap().with_root_certificates(roots).with_no_client_auth()))
+}
+
 impl Trial {
     pub(crate) fn tls(&self) -> Tls {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(self.data().join("gateway/root.crt")).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        Tls(Arc::new(config.unwrap().with_root_certificates(roots).with_no_client_auth()))
+        trusting(&self.data().join("gateway/root.crt"))
     }
 
     pub(crate) fn app_config(&self) -> Config {

@@ -38,7 +38,8 @@ impl Session {
         self.result_columns(rewritten)?;
         let wanted: Vec<i16> =
             (0..rewritten.columns.len()).map(|index| wire::format_at(&bind.result_formats, index)).collect();
-        if bind.result_formats.len() > 1 && bind.result_formats.len() != wanted.len() {
+        // A statement without columns takes any formats.
+        if bind.result_formats.len() > 1 && !wanted.is_empty() && bind.result_formats.len() != wanted.len() {
             let message = format!(
                 "bind message has {} result formats but query has {} columns",
                 bind.result_formats.len(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use drieslot_schema::{ColumnId, Domain, LogicalType, Protected};
+use drieslot_schema::{ColumnId, Domain, LogicalType, Protected, Protection};
 use drieslot_seal::values::{self, Given, IntervalStyle, Settings, ValueError};
 use drieslot_seal::{CellKey, ColumnCipher, Nonces};
 use zeroize::Zeroize;
@@ -125,8 +125,8 @@ impl Cells {
 
     /// A number that the column would have to round equals none of its values, but its rounded form may: such a
     /// comparison is refused.
-    fn check_scale(&self, column: &Column, given: Given, value: Input<'_>) -> Result<(), Refusal> {
-        let LogicalType::Numeric(Some((_, scale))) = column.ty else { return Ok(()) };
+    fn check_scale(&self, id: &ColumnId, ty: LogicalType, given: Given, value: Input<'_>) -> Result<(), Refusal> {
+        let LogicalType::Numeric(Some((_, scale))) = ty else { return Ok(()) };
         if !given.compared || given.explicit_cast {
             return Ok(());
         }
@@ -136,11 +136,11 @@ impl Cells {
                 let numeric = LogicalType::Numeric(None);
                 let (mut plain, mut text) = (Vec::new(), Vec::new());
                 values::encode_binary(numeric, given.oid, bytes, &mut plain)
-                    .map_err(|error| value_error(column, &error))?;
+                    .map_err(|error| value_error(id, &error))?;
                 let settings = self.settings_for(numeric)?;
                 let decoded = values::decode_text(numeric, &plain, settings, &mut text);
                 plain.zeroize();
-                decoded.map_err(|error| value_error(column, &error))?;
+                decoded.map_err(|error| value_error(id, &error))?;
                 let rounded = rounds(&text, usize::from(scale));
                 text.zeroize();
                 rounded
@@ -150,7 +150,7 @@ impl Cells {
             return Ok(());
         }
         Err(Refusal::new("0A000", "a number with more decimals than the protected column cannot be compared with it")
-            .detail(format!("Column {} has {scale} decimals.", column.id))
+            .detail(format!("Column {id} has {scale} decimals."))
             .hint("Round the value before comparing."))
     }
 
@@ -162,28 +162,48 @@ impl Cells {
         value: Input<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        self.check_scale(column, given, value)?;
-        let ty = column.ty;
         let mut plain = std::mem::take(&mut self.plain);
+        let encoded = self.encode(&column.id, column.ty, column.cipher.is_compared(), (given, value), &mut plain);
+        self.finish_seal(column, plain, encoded, out)
+    }
+
+    /// Whether a literal could become a cell; needs no key.
+    pub(super) fn check(
+        &mut self,
+        protected: &Protected,
+        ty: LogicalType,
+        given: Given,
+        text: &str,
+    ) -> Result<(), Refusal> {
+        let mut plain = std::mem::take(&mut self.plain);
+        let compared = matches!(protected.protection, Protection::Exact | Protection::Ordered);
+        let encoded = self.encode(&protected.id, ty, compared, (given, Input::Text(text.as_bytes())), &mut plain);
+        plain.zeroize();
+        self.plain = plain;
+        encoded
+    }
+
+    /// The bytes that are sealed, appended to `plain`.
+    fn encode(
+        &self,
+        id: &ColumnId,
+        ty: LogicalType,
+        compared: bool,
+        (given, value): (Given, Input<'_>),
+        plain: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        self.check_scale(id, ty, given, value)?;
         let encoded = match value {
-            Input::Text(text) => self.settings_for(ty).and_then(|settings| {
+            Input::Text(text) => {
+                let settings = self.settings_for(ty)?;
                 let text = std::str::from_utf8(text)
                     .map_err(|_| Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\""))?;
-                values::encode_text_as(ty, given, text, settings, &mut plain)
-                    .map_err(|error| value_error(column, &error))
-            }),
-            Input::Binary(bytes) => {
-                values::encode_binary_as(ty, given, bytes, &mut plain).map_err(|error| value_error(column, &error))
+                values::encode_text_as(ty, given, text, settings, plain)
             }
+            Input::Binary(bytes) => values::encode_binary_as(ty, given, bytes, plain),
         };
-        let encoded = encoded.and_then(|()| {
-            if column.cipher.is_compared() {
-                values::check_exact(ty, &plain).map_err(|error| value_error(column, &error))
-            } else {
-                Ok(())
-            }
-        });
-        self.finish_seal(column, plain, encoded, out)
+        let checked = encoded.and_then(|()| if compared { values::check_exact(ty, plain) } else { Ok(()) });
+        checked.map_err(|error| value_error(id, &error))
     }
 
     fn finish_seal(
@@ -219,12 +239,12 @@ impl Cells {
             values::decode_text(column.ty, &self.plain, settings, out)
         };
         self.plain.clear();
-        decoded.map_err(|error| value_error(column, &error))
+        decoded.map_err(|error| value_error(&column.id, &error))
     }
 }
 
-fn value_error(column: &Column, error: &ValueError) -> Refusal {
-    let place = format!("Column {}.", column.id);
+fn value_error(id: &ColumnId, error: &ValueError) -> Refusal {
+    let place = format!("Column {id}.");
     let detail = error.detail.as_ref().map_or(place.clone(), |detail| format!("{detail} {place}"));
     let refusal = Refusal::new(error.sqlstate, error.message.clone()).detail(detail);
     match error.hint {

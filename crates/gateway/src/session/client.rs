@@ -11,16 +11,20 @@ use super::array;
 use super::bind::server_oids;
 use super::cells::{Column, Input, hex};
 use super::copy::{CopyIn, CopyOut, CopyShape};
-use super::expect::{Expect, Portal, Prepared, Run, Undo};
+use super::expect::{Expect, Naming, Portal, Prepared, Run, UNNAMED_ENDS};
 use super::rows::RowView;
 use super::search::Answer;
 use super::{Copying, End, Session, Stall};
 use crate::refusal::Refusal;
 
-/// Must fail at the processor, whatever the state: it takes the place of a refused message.
-const REFUSED_SQL: &str = "drieslot refused a statement";
-/// Fails in a failed transaction with PostgreSQL's own error.
-const ABORTED_SQL: &str = "SELECT 1";
+/// Takes the place of a refused message and must fail at the processor. In a failed transaction it fails because of that,
+/// as PostgreSQL would have said of the message.
+const REFUSED_SQL: &str = "SELECT \"drieslot refused a statement\"";
+/// Fails the same whatever the state of the transaction, for what PostgreSQL finds before it looks at that.
+const UNREADABLE_SQL: &str = "drieslot refused a message";
+/// What that is in a text, and in the messages that have none.
+const UNREADABLE_TEXT: &str = "42601";
+const UNREADABLE: [&str; 3] = ["26000", "34000", "08P01"];
 const REFUSED_NAME: &str = "_drieslot_refused";
 /// Bind counts its parameters in 16 bits.
 const MAX_PARAMETERS: usize = 65_535;
@@ -58,7 +62,8 @@ impl Session {
             }
             Err(Stall::Refused(refusal)) => {
                 self.answered.clear();
-                self.refuse(tag, *refusal).map(|()| true)
+                let unnamed = message.get(wire::Frame::HEAD) == Some(&0);
+                self.refuse(tag, unnamed, *refusal).map(|()| true)
             }
             Err(Stall::Search(asked)) => {
                 self.stalled = Some(message);
@@ -80,7 +85,7 @@ impl Session {
                 }));
                 Ok(true)
             }
-            Err(Stall::CopyStart) => {
+            Err(Stall::CopyStart | Stall::Name) => {
                 self.stalled = Some(message);
                 Ok(!retried)
             }
@@ -100,7 +105,8 @@ impl Session {
             if !self.discard {
                 let refusal = Refusal::new("54000", format!("the statement is longer than {limit} bytes"))
                     .hint("Send data as parameters or with COPY, or raise max_statement_bytes in the gateway's configuration.");
-                self.refuse(frame.tag, refusal)?;
+                let unnamed = self.client.input.get(wire::Frame::HEAD).is_none_or(|first| *first == 0);
+                self.refuse(frame.tag, unnamed, refusal)?;
             }
             return self.on_client().map(|_| None);
         }
@@ -153,24 +159,32 @@ impl Session {
         self.server.output.extend_from_slice(message);
     }
 
-    /// Sends something that fails in place of a refused message; its error will be replaced.
-    fn refuse(&mut self, tag: u8, refusal: Refusal) -> Result<(), End> {
-        let aborted = self.status == b'E' && self.expects.is_empty() && refusal.sqlstate != "42601";
-        let (text, refusal) = if aborted { (ABORTED_SQL, None) } else { (REFUSED_SQL, Some(refusal)) };
+    /// Sends something that fails in place of a refused message; its error will be replaced. `unnamed`: the name that the
+    /// message begins with is empty.
+    fn refuse(&mut self, tag: u8, unnamed: bool, refusal: Refusal) -> Result<(), End> {
+        let unreadable = match tag {
+            b'Q' | b'P' => refusal.sqlstate == UNREADABLE_TEXT,
+            _ => UNREADABLE.contains(&refusal.sqlstate),
+        };
+        let text = if unreadable { UNREADABLE_SQL } else { REFUSED_SQL };
         match tag {
             b'Q' | b'F' => {
                 wire::query(&mut self.server.output, text);
-                self.expects.push_back(Expect::Query { runs: std::collections::VecDeque::new(), refusal });
+                self.names.apply(&UNNAMED_ENDS);
+                self.expects
+                    .push_back(Expect::Query { runs: std::collections::VecDeque::new(), refusal: Some(refusal) });
                 self.batch_open = false;
             }
             b'P' | b'B' | b'D' | b'E' | b'C' => {
                 wire::put_parse(&mut self.server.output, REFUSED_NAME, text, &[]);
-                self.expects.push_back(Expect::Refused(refusal.map(Box::new)));
+                let naming = if tag == b'P' && unnamed { UNNAMED_ENDS.clone() } else { Naming::Nothing };
+                self.names.apply(&naming);
+                self.expects.push_back(Expect::Refused(Box::new(refusal), naming));
                 self.batch_open = true;
                 self.discard = true;
             }
             b'd' | b'c' => self.fail_copy(refusal),
-            _ => return Err(refusal.unwrap_or_else(|| Refusal::protocol("unexpected message")).into()),
+            _ => return Err(refusal.into()),
         }
         Ok(())
     }
@@ -192,10 +206,12 @@ impl Session {
             runs.push(self.prepare_run(statement, None)?);
             cells.push(self.expressions(index, statement)?);
         }
+        // As PostgreSQL does with each simple query.
+        self.names.apply(&UNNAMED_ENDS);
         // Entries are written only once nothing else can stall or refuse the message.
         for (statement, run) in planned.iter().zip(&mut runs) {
             run.look = self.look(statement)?;
-            run.undo = self.rename(statement)?;
+            run.naming = self.rename(statement)?;
         }
         if planned.iter().all(|statement| matches!(statement.kind, Kind::Pass(_))) {
             self.forward(message);
@@ -208,8 +224,6 @@ impl Session {
         if runs.is_empty() {
             runs.push(Run::plain(None));
         }
-        // As PostgreSQL does with each simple query.
-        self.names.statements.remove("");
         self.expects.push_back(Expect::Query { runs: runs.into(), refusal: None });
         self.batch_open = false;
         Ok(())
@@ -293,6 +307,9 @@ impl Session {
     fn on_parse(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
         let parse = wire::Parse::read(body).map_err(text_refusal)?;
         let (planned, classification) = self.plan(parse.text)?;
+        if let [one] = &*planned {
+            self.check_literals(one.slots())?;
+        }
         let mut statement = match &*planned {
             [] => None,
             [one] => Some(Arc::clone(one)),
@@ -343,16 +360,27 @@ impl Session {
         }
         let prepared = Arc::new(Prepared { statement, oids: parse.oids, classification });
         let name = parse.name.to_owned();
-        let previous = self.names.statements.insert(name.clone(), prepared);
-        self.expects.push_back(Expect::Parse(Undo::Statement(name, previous)));
+        let naming = Naming::Statement(name, Some(prepared));
+        self.names.apply(&naming);
+        self.expects.push_back(Expect::Parse(naming));
         self.batch_open = true;
+        Ok(())
+    }
+
+    /// PostgreSQL reads a statement's literals when it parses it.
+    fn check_literals(&mut self, slots: &[Slot]) -> Result<(), Refusal> {
+        for slot in slots {
+            let Slot::Cell(slot) = slot else { continue };
+            let SlotSource::Literal { text: Some(text), explicit_cast } = &slot.source else { continue };
+            let given = Given { oid: 0, explicit_cast: *explicit_cast, compared: slot.purpose == Purpose::Compare };
+            self.cells.check(&slot.value.column, slot.value.ty, given, text)?;
+        }
         Ok(())
     }
 
     fn on_bind(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
         let bind = wire::Bind::read(body).map_err(text_refusal)?;
-        let prepared =
-            self.names.statements.get(bind.statement).cloned().ok_or_else(|| no_statement(bind.statement))?;
+        let prepared = self.statement(bind.statement)?.ok_or_else(|| no_statement(bind.statement))?;
         if let Some(statement) = &prepared.statement {
             self.check_run(statement)?;
         }
@@ -377,11 +405,10 @@ impl Session {
             Some(Statement { kind: Kind::Pass(_), .. }) | None => self.forward(message),
         }
         let name = bind.portal.to_owned();
-        let previous = self
-            .names
-            .portals
-            .insert(name.clone(), Arc::new(Portal { prepared, formats, binary_cells: true, hold: false }));
-        self.expects.push_back(Expect::Bind(Undo::Portal(name, previous)));
+        let portal = Arc::new(Portal { prepared, formats, binary_cells: true, hold: false });
+        let naming = Naming::Portal(name, Some(portal));
+        self.names.apply(&naming);
+        self.expects.push_back(Expect::Bind(naming));
         self.batch_open = true;
         Ok(())
     }
@@ -390,11 +417,11 @@ impl Session {
         let describe = wire::Describe::read(body).map_err(text_refusal)?;
         let expect = match describe.target {
             Target::Statement => {
-                let prepared = self.names.statements.get(describe.name).cloned();
+                let prepared = self.statement(describe.name)?;
                 Expect::DescribeStatement(prepared.ok_or_else(|| no_statement(describe.name))?)
             }
             Target::Portal => {
-                let portal = self.names.portals.get(describe.name).cloned();
+                let portal = self.portal(describe.name)?;
                 Expect::DescribePortal(portal.ok_or_else(|| no_portal(describe.name))?)
             }
         };
@@ -406,7 +433,7 @@ impl Session {
 
     fn on_execute(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
         let execute = wire::Execute::read(body).map_err(text_refusal)?;
-        let portal = self.names.portals.get(execute.portal).cloned().ok_or_else(|| no_portal(execute.portal))?;
+        let portal = self.portal(execute.portal)?.ok_or_else(|| no_portal(execute.portal))?;
         let mut run = match &portal.prepared.statement {
             None => Run::plain(None),
             Some(statement) => {
@@ -425,7 +452,7 @@ impl Session {
             view.binary_cells = portal.binary_cells;
         }
         if let Some(statement) = &portal.prepared.statement {
-            run.undo = self.rename(statement)?;
+            run.naming = self.rename(statement)?;
         }
         self.forward(message);
         self.expects.push_back(Expect::Execute(Box::new(run)));
@@ -436,18 +463,13 @@ impl Session {
     fn on_close(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
         let close = wire::Close::read(body).map_err(text_refusal)?;
         let name = close.name.to_owned();
-        let undo = match close.target {
-            Target::Statement => match self.names.statements.remove(close.name) {
-                Some(previous) => Undo::Statement(name, Some(previous)),
-                None => Undo::Nothing,
-            },
-            Target::Portal => match self.names.portals.remove(close.name) {
-                Some(previous) => Undo::Portal(name, Some(previous)),
-                None => Undo::Nothing,
-            },
+        let naming = match close.target {
+            Target::Statement => Naming::Statement(name, None),
+            Target::Portal => Naming::Portal(name, None),
         };
         self.forward(message);
-        self.expects.push_back(Expect::Close(undo));
+        self.names.apply(&naming);
+        self.expects.push_back(Expect::Close(naming));
         self.batch_open = true;
         Ok(())
     }
@@ -472,17 +494,20 @@ impl Session {
     }
 
     /// Ends a COPY FROM STDIN because of what the client sent.
-    fn fail_copy(&mut self, refusal: Option<Refusal>) {
+    fn fail_copy(&mut self, refusal: Refusal) {
         self.copying = Copying::No;
         wire::copy_fail(&mut self.server.output, "refused by the gateway");
         if let Some(run) = self.expects.front_mut().and_then(Expect::current) {
-            run.refusal = refusal;
+            run.refusal = Some(refusal);
         }
     }
 }
 
 fn awaits_copy(expect: &Expect) -> bool {
-    expect.runs().any(|run| run.statement.as_ref().is_some_and(|s| matches!(s.command, sql::Command::Copy)))
+    let copies = |statement: &Statement| matches!(statement.command, sql::Command::Copy);
+    // EXECUTE may run a COPY that the protocol has prepared.
+    let runs_copy = |statement: &Statement| copies(statement) || statement.of.as_deref().is_some_and(copies);
+    expect.runs().any(|run| run.statement.as_deref().is_some_and(runs_copy))
 }
 
 fn text_refusal(error: wire::WireError) -> Refusal {
@@ -493,6 +518,9 @@ fn text_refusal(error: wire::WireError) -> Refusal {
 }
 
 fn no_statement(name: &str) -> Refusal {
+    if name.is_empty() {
+        return Refusal::new("26000", "unnamed prepared statement does not exist");
+    }
     Refusal::new("26000", format!("prepared statement \"{name}\" does not exist"))
 }
 

@@ -31,20 +31,27 @@ pub(super) struct Portal {
 }
 
 /// What the names of a session stand for.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Names {
     pub(super) statements: HashMap<String, Arc<Prepared>>,
     pub(super) portals: HashMap<String, Arc<Portal>>,
 }
 
-/// A name that a message changed, and what it meant before, so that a failed batch can be undone.
-pub(super) enum Undo {
+/// What a message or a statement that the processor carries out does to names; `None` ends a name.
+#[derive(Clone)]
+pub(super) enum Naming {
     Statement(String, Option<Arc<Prepared>>),
     Portal(String, Option<Arc<Portal>>),
-    /// All of them.
-    Names(Names),
+    /// Whether all statements end, and whether all portals do.
+    EndAll {
+        statements: bool,
+        portals: bool,
+    },
     Nothing,
 }
+
+/// What every simple query does.
+pub(super) static UNNAMED_ENDS: Naming = Naming::Statement(String::new(), None);
 
 /// One statement under way.
 pub(super) struct Run {
@@ -60,8 +67,8 @@ pub(super) struct Run {
     pub(super) look: Option<Look>,
     /// Why the gateway ended its incoming COPY.
     pub(super) refusal: Option<Refusal>,
-    /// What its names meant before, should it fail.
-    pub(super) undo: Undo,
+    /// What it does to names, should it work.
+    pub(super) naming: Naming,
 }
 
 /// A traced statement.
@@ -83,22 +90,30 @@ pub(super) enum Expect {
         runs: VecDeque<Run>,
         refusal: Option<Refusal>,
     },
-    Parse(Undo),
-    Bind(Undo),
-    Close(Undo),
+    Parse(Naming),
+    Bind(Naming),
+    Close(Naming),
     DescribeStatement(Arc<Prepared>),
     DescribePortal(Arc<Portal>),
     Execute(Box<Run>),
     Sync,
     /// A message sent in place of one that was refused; the processor's error is replaced.
-    Refused(Option<Box<Refusal>>),
+    Refused(Box<Refusal>, Naming),
     /// The gateway's own look at the catalogue.
     Load(Box<Load>),
 }
 
 impl Run {
     pub(super) fn plain(statement: Option<Arc<Statement>>) -> Self {
-        Self { statement, rows: None, copy_in: None, copy_out: None, look: None, refusal: None, undo: Undo::Nothing }
+        Self {
+            statement,
+            rows: None,
+            copy_in: None,
+            copy_out: None,
+            look: None,
+            refusal: None,
+            naming: Naming::Nothing,
+        }
     }
 }
 
@@ -124,7 +139,7 @@ impl Expect {
             | Self::DescribeStatement(_)
             | Self::DescribePortal(_)
             | Self::Sync
-            | Self::Refused(_)
+            | Self::Refused(..)
             | Self::Load(_) => None,
         }
     }
@@ -140,9 +155,21 @@ impl Expect {
             | Self::DescribeStatement(_)
             | Self::DescribePortal(_)
             | Self::Sync
-            | Self::Refused(_)
+            | Self::Refused(..)
             | Self::Load(_) => (None, None),
         };
         many.into_iter().flatten().chain(one)
+    }
+
+    /// What it does to names, should all of it work.
+    pub(super) fn naming(&self) -> impl Iterator<Item = &Naming> {
+        let own = match self {
+            Self::Query { .. } => &UNNAMED_ENDS,
+            Self::Parse(naming) | Self::Bind(naming) | Self::Close(naming) | Self::Refused(_, naming) => naming,
+            Self::Execute(_) | Self::DescribeStatement(_) | Self::DescribePortal(_) | Self::Sync | Self::Load(_) => {
+                &Naming::Nothing
+            }
+        };
+        std::iter::once(own).chain(self.runs().map(|run| &run.naming))
     }
 }

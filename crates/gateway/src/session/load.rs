@@ -12,6 +12,8 @@ const SEARCH_PATH_SQL: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schem
 /// Most bytes of candidates, in hex.
 const MAX_CANDIDATE_BYTES: usize = 64 << 20;
 const NAME: &str = "_drieslot_catalog";
+/// Close messages of one part.
+const CLOSES: usize = 3;
 
 /// One part of the look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +44,8 @@ pub(super) struct Load {
     pub(super) rows: Vec<Vec<Row>>,
     /// Version of the shared catalogue when the look began.
     pub(super) version: u64,
-    /// Sent as a simple query, which ends with ReadyForQuery; else inside an open batch.
-    simple: bool,
+    /// Ends with a Sync, and so with ReadyForQuery; else it is inside an open batch.
+    syncs: bool,
     closes: usize,
     /// Bytes of the rows so far.
     bytes: usize,
@@ -61,7 +63,7 @@ pub(super) enum Progress {
 
 impl Load {
     /// Writes the request. Inside an open extended-protocol batch a Sync would end the client's transaction, so the
-    /// look is then made with messages of the same batch and a Flush.
+    /// look then ends with a Flush. A simple query would end the client's unnamed statement and portal.
     pub(super) fn send(
         parts: Vec<Part>,
         version: u64,
@@ -69,21 +71,25 @@ impl Load {
         asked: Option<Asked>,
         out: &mut BytesMut,
     ) -> Self {
-        if batch_open {
-            for part in &parts {
-                wire::put_parse(out, NAME, part.sql(), &[]);
-                wire::put_bind(out, (NAME, NAME), &[], 0, |_| (), &[]);
-                wire::put_execute(out, NAME, 0);
-                wire::put_close(out, wire::Target::Portal, NAME);
-                wire::put_close(out, wire::Target::Statement, NAME);
-            }
-            wire::put_frame(out, b'H', |_| ());
-        } else {
-            let text: Vec<_> = parts.iter().map(|part| part.sql()).collect();
-            wire::query(out, &text.join(";\n"));
+        for part in &parts {
+            // A look that failed or was cancelled has left its statement behind.
+            wire::put_close(out, wire::Target::Statement, NAME);
+            wire::put_parse(out, NAME, part.sql(), &[]);
+            wire::put_bind(out, (NAME, NAME), &[], 0, |_| (), &[]);
+            wire::put_execute(out, NAME, 0);
+            wire::put_close(out, wire::Target::Portal, NAME);
+            wire::put_close(out, wire::Target::Statement, NAME);
         }
+        wire::put_frame(out, if batch_open { b'H' } else { b'S' }, |_| ());
         let rows = vec![Vec::new()];
-        Self { parts, rows, version, simple: !batch_open, closes: 0, bytes: 0, asked, failed: false }
+        Self { parts, rows, version, syncs: !batch_open, closes: 0, bytes: 0, asked, failed: false }
+    }
+
+    /// Nothing can be read; only the answer to a Sync is awaited.
+    pub(super) fn give_up(&mut self, out: &mut BytesMut) {
+        wire::put_frame(out, b'S', |_| ());
+        self.syncs = true;
+        self.failed = true;
     }
 
     /// Takes a message other than an error.
@@ -100,11 +106,11 @@ impl Load {
             }
             b'C' => self.rows.push(Vec::new()),
             b'3' => self.closes += 1,
-            b'Z' if self.simple => return Ok(Progress::Done),
+            b'Z' if self.syncs => return Ok(Progress::Done),
             b'1' | b'2' | b'T' | b'n' => {}
             other => return Err(Refusal::protocol(format_args!("processor sent {:?}", char::from(other)))),
         }
-        let done = !self.simple && self.closes == 2 * self.parts.len();
+        let done = !self.syncs && self.closes == CLOSES * self.parts.len();
         Ok(if done { Progress::Done } else { Progress::More })
     }
 
@@ -114,8 +120,8 @@ impl Load {
     }
 
     /// Whether a ReadyForQuery of its own will follow an error.
-    pub(super) fn is_simple(&self) -> bool {
-        self.simple
+    pub(super) fn ends_with_sync(&self) -> bool {
+        self.syncs
     }
 }
 

@@ -60,6 +60,8 @@ enum Stall {
     Search(search::Asked),
     /// COPY data arrived before the processor said that it wants it.
     CopyStart,
+    /// What a name stands for depends on an answer of the processor to an earlier batch.
+    Name,
     /// Not a wait: the message is refused.
     Refused(Box<Refusal>),
 }
@@ -124,8 +126,10 @@ pub(crate) struct Session {
     answered: HashMap<usize, Vec<search::Answer>>,
     loading: bool,
     view: View,
-    /// Prepared statements and portals, whether of SQL or of the protocol.
+    /// Prepared statements and portals, whether of SQL or of the protocol, as they will be once all is answered.
     names: Names,
+    /// The same as the processor has confirmed them.
+    known: Names,
     copying: Copying,
     /// Bytes of an oversize message still to throw away.
     skip: usize,
@@ -158,6 +162,7 @@ impl Session {
             loading: false,
             view: View::default(),
             names: Names::default(),
+            known: Names::default(),
             copying: Copying::No,
             skip: 0,
             relay: 0,

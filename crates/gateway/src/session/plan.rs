@@ -59,11 +59,21 @@ impl Session {
         if let Some(recording) = &self.shared.recording {
             recording.note(text);
         }
-        let names = &self.names;
-        let prepared = |name: &str| names.statements.get(name)?.statement.clone();
-        let cursors = |name: &str| names.portals.get(name)?.prepared.statement.clone();
+        let unsettled = std::cell::Cell::new(false);
+        let prepared = |name: &str| {
+            let found = self.statement(name).inspect_err(|_| unsettled.set(true)).ok()?;
+            found?.statement.clone()
+        };
+        let cursors = |name: &str| {
+            let found = self.portal(name).inspect_err(|_| unsettled.set(true)).ok()?;
+            found?.prepared.statement.clone()
+        };
         let session = sql::Session { search_path: &basis.search_path, prepared: &prepared, cursors: &cursors };
-        match sql::plan(text, &basis.catalog, &basis.classification, &session) {
+        let made = sql::plan(text, &basis.catalog, &basis.classification, &session);
+        if unsettled.get() {
+            return Err(Stall::Name);
+        }
+        match made {
             Ok(statements) => {
                 self.view.refreshed = false;
                 let planned: Planned = statements.into_iter().map(Arc::new).collect();

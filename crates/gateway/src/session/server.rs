@@ -7,7 +7,7 @@ use drieslot_sql::{Kind, Statement};
 use drieslot_wire as wire;
 
 use super::bind::client_oids;
-use super::expect::{Expect, Look, Prepared, Run, Undo};
+use super::expect::{Expect, Look, Naming, Prepared, Run, UNNAMED_ENDS};
 use super::load::Progress;
 use super::rows::{self, PlannedColumns};
 use super::{Copying, End, Session, required_setting};
@@ -150,7 +150,10 @@ impl Session {
 
     fn on_acknowledged(&mut self, tag: u8, message: &[u8]) -> Result<(), End> {
         match (tag, self.expects.pop_front()) {
-            (b'1', Some(Expect::Parse(_))) | (b'2', Some(Expect::Bind(_))) | (b'3', Some(Expect::Close(_))) => {
+            (b'1', Some(Expect::Parse(naming)))
+            | (b'2', Some(Expect::Bind(naming)))
+            | (b'3', Some(Expect::Close(naming))) => {
+                self.known.apply(&naming);
                 self.emit(message);
                 Ok(())
             }
@@ -269,6 +272,7 @@ impl Session {
             }
         }
         self.copying = Copying::No;
+        self.known.apply(&run.naming);
         self.note_effects(&run);
         Ok(())
     }
@@ -307,21 +311,21 @@ impl Session {
             // An error that answers nothing, such as a shutdown.
             None => self.emit(message),
             Some(Expect::Query { runs, refusal }) => {
-                let mut run = runs.pop_front();
-                let refusal = refusal.take().or(run.as_ref().and_then(|run| run.copy_refusal(body)));
+                let run = runs.pop_front();
+                let refusal = refusal.take().filter(|_| !is_aborted(body));
+                let refusal = refusal.or(run.as_ref().and_then(|run| run.copy_refusal(body)));
                 let abandoned = std::mem::take(runs);
                 self.tell_error(run.as_ref(), refusal.as_ref(), message, body)?;
-                for run in abandoned.into_iter().rev() {
+                for run in abandoned {
                     self.note_abandoned(&run, None)?;
-                    self.undo(run.undo);
                 }
-                if let Some(run) = &mut run {
-                    self.undo(std::mem::replace(&mut run.undo, Undo::Nothing));
-                }
+                self.take_back();
             }
-            Some(Expect::Load(load)) if load.is_simple() => {
+            Some(Expect::Load(load)) if load.ends_with_sync() => {
                 load.failed = true;
                 match load.asked {
+                    // Without a transaction to look in, the message is planned without a catalogue.
+                    None if is_aborted(body) => {}
                     None => self.view.failed = Some(processor_refusal(body)),
                     Some(_) => self.stall_failed = Some(processor_refusal(body)),
                 }
@@ -333,47 +337,55 @@ impl Session {
 
     /// After an error the processor ignores everything up to Sync.
     fn fail_batch(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
+        // The transaction had failed before this batch, so that a Sync of the gateway's own changes nothing; the message for
+        // which it looked is planned without a catalogue.
+        if let Some(Expect::Load(load)) = self.expects.front_mut()
+            && is_aborted(body)
+        {
+            load.give_up(&mut self.server.output);
+            if load.asked.is_some() {
+                self.stall_failed = Some(processor_refusal(body));
+            }
+            return Ok(());
+        }
         let until = self.expects.iter().position(|expect| matches!(expect, Expect::Sync));
-        let mut dropped: VecDeque<Expect> = self.expects.drain(..until.unwrap_or(self.expects.len())).collect();
         if until.is_none() {
             self.discard = true;
         }
+        // The gateway's own Sync ends the processor's ignoring, but not the client's batch.
+        let own = match self.expects.back_mut() {
+            Some(Expect::Load(load)) if until.is_none() && load.ends_with_sync() => {
+                load.failed = true;
+                1
+            }
+            Some(_) | None => 0,
+        };
+        let until = until.unwrap_or(self.expects.len().saturating_sub(own));
+        let mut dropped: VecDeque<Expect> = self.expects.drain(..until).collect();
         let failed = dropped.pop_front();
-        for expect in dropped.into_iter().rev() {
-            self.drop_expect(expect)?;
+        for run in dropped.iter().flat_map(Expect::runs) {
+            self.note_abandoned(run, None)?;
         }
+        let looking = failed.iter().chain(&dropped).any(|expect| matches!(expect, Expect::Load(_)));
+        self.loading &= !looking;
         match failed {
-            Some(Expect::Refused(refusal)) => self.tell_error(None, refusal.as_deref(), message, body)?,
+            Some(Expect::Refused(refusal, naming)) => {
+                let refusal = Some(&*refusal).filter(|_| !is_aborted(body));
+                self.tell_error(None, refusal, message, body)?;
+                self.known.apply(&naming);
+            }
             Some(Expect::Execute(run)) => {
                 self.tell_error(Some(&run), run.copy_refusal(body).as_ref(), message, body)?;
-                self.undo(run.undo);
             }
-            Some(other) => {
+            Some(Expect::Parse(Naming::Statement(name, _))) if name.is_empty() => {
+                // PostgreSQL ends the unnamed statement before it reads the new text.
+                self.known.statements.remove("");
                 self.tell_error(None, None, message, body)?;
-                self.drop_expect(other)?;
             }
+            Some(_) => self.tell_error(None, None, message, body)?,
             None => self.emit(message),
         }
-        Ok(())
-    }
-
-    /// What the processor will not answer any more is undone.
-    fn drop_expect(&mut self, expect: Expect) -> Result<(), Refusal> {
-        match expect {
-            Expect::Parse(undo) | Expect::Bind(undo) | Expect::Close(undo) => self.undo(undo),
-            Expect::Load(_) => self.loading = false,
-            Expect::Execute(run) => {
-                self.note_abandoned(&run, None)?;
-                self.undo(run.undo);
-            }
-            Expect::Query { runs, .. } => {
-                for run in runs.into_iter().rev() {
-                    self.note_abandoned(&run, None)?;
-                    self.undo(run.undo);
-                }
-            }
-            Expect::DescribeStatement(_) | Expect::DescribePortal(_) | Expect::Sync | Expect::Refused(_) => {}
-        }
+        self.take_back();
         Ok(())
     }
 
@@ -382,17 +394,6 @@ impl Session {
         let Some(look) = &run.look else { return Ok(()) };
         let entry = Outcome { session: &self.who.session, intent: look.intent, rows: 0, state: "failed", tag };
         self.shared.trace.append("outcome", &entry).map(drop)
-    }
-
-    fn undo(&mut self, undo: Undo) {
-        match undo {
-            Undo::Statement(name, Some(previous)) => drop(self.names.statements.insert(name, previous)),
-            Undo::Statement(name, None) => drop(self.names.statements.remove(&name)),
-            Undo::Portal(name, Some(previous)) => drop(self.names.portals.insert(name, previous)),
-            Undo::Portal(name, None) => drop(self.names.portals.remove(&name)),
-            Undo::Names(names) => self.names = names,
-            Undo::Nothing => {}
-        }
     }
 
     /// Sends the client the refusal, or the processor's error without what only the processor's text explains.
@@ -428,7 +429,7 @@ impl Session {
     fn on_ready(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
         match self.expects.pop_front() {
             Some(Expect::Sync) => {}
-            Some(Expect::Query { runs, .. }) if runs.is_empty() => {}
+            Some(Expect::Query { runs, .. }) if runs.is_empty() => self.known.apply(&UNNAMED_ENDS),
             Some(Expect::Query { .. }) => {
                 return Err(Refusal::internal("the processor did not answer every statement").into());
             }
@@ -443,9 +444,7 @@ impl Session {
             if std::mem::take(&mut self.view.path_changed) {
                 self.view.search_path = None;
             }
-            if self.expects.is_empty() {
-                self.names.portals.retain(|_, portal| portal.hold);
-            }
+            self.end_portals();
         }
         self.emit(message);
         Ok(())
@@ -530,6 +529,11 @@ fn processor_refusal(body: &[u8]) -> Refusal {
         "57014" => Refusal::new("57014", "canceling statement due to user request"),
         code => Refusal::internal(format!("what the statement needs cannot be read: {} ({code})", field(b'M'))),
     }
+}
+
+/// The transaction had failed before, and so PostgreSQL did not look at the statement.
+fn is_aborted(body: &[u8]) -> bool {
+    wire::error_fields(body).is_ok_and(|fields| fields.iter().any(|(code, text)| *code == b'C' && text == "25P02"))
 }
 
 fn is_outdated(body: &[u8]) -> bool {
