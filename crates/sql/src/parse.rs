@@ -2,7 +2,7 @@
 
 use pg_query::protobuf::{Node, ParseResult, RawStmt, ScanToken, Token};
 
-use crate::census::{Shape, has_odd_modifiers};
+use crate::census::Shape;
 use crate::refusal::{Refusal, Result};
 
 /// The longest text that is planned.
@@ -70,7 +70,8 @@ pub(crate) fn in_full(text: &str, refusal: Refusal) -> Refusal {
 
 /// The text of one statement's tree, checked to mean that tree.
 pub(crate) fn deparse(node: &Node) -> Result<String> {
-    if has_odd_modifiers(node)? {
+    let shape = Shape::of(node)?;
+    if shape.has_odd_modifiers() {
         // The deparser knows no others either, and would stop the whole process in a debug build.
         return Err(Refusal::new("42601", "type modifiers must be simple constants or identifiers"));
     }
@@ -80,7 +81,7 @@ pub(crate) fn deparse(node: &Node) -> Result<String> {
     let text = pg_query::deparse(&tree, pg_query::DeparseOptions::default()).map_err(|_| failed())?;
     let again = pg_query::parse(&text, 0).map_err(|_| failed())?.protobuf;
     let [RawStmt { stmt: Some(read), .. }] = again.stmts.as_slice() else { return Err(failed()) };
-    if Shape::of(read)? != Shape::of(node)? {
+    if !shape.is_that_of(&Shape::of(read)?) {
         return Err(Refusal::unsupported("the rewritten statement does not read back as it was meant"));
     }
     Ok(text)
