@@ -6,6 +6,7 @@ use drieslot_register::Operation;
 use drieslot_schema::{Classification, ColumnId, Unlisted};
 use drieslot_sql::{self as sql, Catalog, Statement, Use};
 
+use super::cells::Column;
 use super::expect::{Expect, Look, Prepared, Run};
 use super::load::{Load, Part};
 use super::{Session, Stall};
@@ -86,7 +87,7 @@ impl Session {
     }
 
     /// Catalogue and search path, or a stall while they are being read.
-    fn view_now(&mut self) -> Result<(Arc<Catalog>, Arc<[String]>), Stall> {
+    pub(super) fn view_now(&mut self) -> Result<(Arc<Catalog>, Arc<[String]>), Stall> {
         if let Some(refusal) = self.view.failed.take() {
             return Err(refusal.into());
         }
@@ -108,6 +109,13 @@ impl Session {
         Err(Stall::Catalog)
     }
 
+    /// A fresh cell of a column's default, appended to `out`; `false` where it has none.
+    pub(super) fn default_cell(&mut self, column: &Column, out: &mut Vec<u8>) -> Result<bool, Refusal> {
+        let catalog = self.view.catalog.as_ref().ok_or_else(|| Refusal::internal("a default without the catalogue"))?;
+        let Some(cell) = catalog.1.default_of(&column.id) else { return Ok(false) };
+        self.cells.reseal(column, cell, out).map(|()| true)
+    }
+
     fn begin_load(&mut self, catalog: bool) {
         let mut parts = vec![Part::SearchPath];
         if catalog {
@@ -115,6 +123,10 @@ impl Session {
             if self.shared.catalogs.system().is_none() {
                 parts.push(Part::System);
             }
+        }
+        if self.status == b'T' && self.expects.is_empty() {
+            parts.insert(0, Part::Aside);
+            parts.extend([Part::Back, Part::Over]);
         }
         let version = self.shared.catalogs.version();
         let load = Load::send(parts, version, self.batch_open, None, &mut self.server.output);
@@ -144,7 +156,7 @@ impl Session {
         let found: Vec<_> = load.parts.iter().zip(&load.rows).collect();
         for (part, rows) in found.iter().rev() {
             match part {
-                Part::Candidates(_) => {}
+                Part::Candidates(_) | Part::Aside | Part::Back | Part::Over => {}
                 Part::SearchPath => {
                     self.view.search_path = Some(rows.iter().filter_map(|row| row.first()?.clone()).collect());
                 }

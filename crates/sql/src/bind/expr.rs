@@ -315,7 +315,7 @@ impl Binder<'_> {
         let right = expr.rexpr.as_deref_mut().ok_or_else(missing)?;
         let left_type = self.expr(left, scope)?;
         if let Ty::Protected(flow) = &left_type
-            && self.array_of_cells(need, flow, right, at)?
+            && self.array_of_cells(need, flow, right, (scope, at))?
         {
             return Ok(Ty::Plain);
         }
