@@ -232,6 +232,8 @@ impl Session {
                 let columns = self.copy_columns(plan)?;
                 run.copy_in = Some(Box::new(CopyIn::new(CopyShape::new(plan, columns, self.server_major))));
             }
+            // It shows nothing protected.
+            Kind::CopyOut(plan) if plan.uses.is_empty() => {}
             Kind::CopyOut(plan) => {
                 let columns = self.copy_columns(plan)?;
                 run.copy_out = Some(Box::new(CopyOut::new(CopyShape::new(plan, columns, self.server_major))));

@@ -4,7 +4,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{AExpr, AExprKind, Node, RowExpr, SelectStmt};
 
 use super::scope::Scope;
-use super::value::Meeting;
+use super::value::{Literal, Meeting, value};
 use super::{Binder, Flow, Need, Output, Ty, not_allowed};
 use crate::refusal::{Refusal, Result};
 use crate::types::is_text;
@@ -125,7 +125,7 @@ fn gives_null(query: &Node, index: usize) -> bool {
 }
 
 fn select_gives_null(select: &SelectStmt, index: usize) -> bool {
-    let is_null = |node: &Node| matches!(&node.node, Some(NodeEnum::AConst(constant)) if constant.isnull);
+    let is_null = |node: &Node| value(node).is_some_and(|value| matches!(value.literal, Literal::Null));
     let sides = [select.larg.as_deref(), select.rarg.as_deref()];
     let rows = select.values_lists.iter().any(|row| match &row.node {
         Some(NodeEnum::List(row)) => row.items.get(index).is_some_and(is_null),

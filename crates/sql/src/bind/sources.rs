@@ -203,6 +203,10 @@ impl Binder<'_> {
             if first != Kind::Null && found != Kind::Null && found != first {
                 return Err(super::values::mixed(to, at));
             }
+            if outer.is_some() && matches!(node.node, Some(NodeEnum::ParamRef(_))) {
+                // To the client the parameter would be a text.
+                return Err(super::values::mixed(to, at));
+            }
             let bare = outer.is_none() && fits_uncast(&found, to.column.ty);
             if meeting == Meeting::Store && !bare {
                 self.entry_cell(node, to, outer, names)?;
