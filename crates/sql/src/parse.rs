@@ -8,12 +8,21 @@ use crate::refusal::{Refusal, Result};
 /// The longest text that is planned.
 const MAX_TEXT_BYTES: usize = 64 << 20;
 
+/// `PG_QUERY_DISABLE_STANDARD_CONFORMING_STRINGS` of libpg_query.
+const DISABLE_STANDARD_CONFORMING_STRINGS: i32 = 32;
+
 /// Parses a text. Nesting is bounded by the parser's own stack check and by the depth limit of its decoder.
 pub(crate) fn parse(text: &str) -> Result<ParseResult> {
+    parse_as(text, true)
+}
+
+/// The same, as with `standard_conforming_strings` on or off.
+pub(crate) fn parse_as(text: &str, standard_strings: bool) -> Result<ParseResult> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(Refusal::new("54000", format!("the statement is longer than {MAX_TEXT_BYTES} bytes")));
     }
-    match pg_query::parse(text, 0) {
+    let options = if standard_strings { 0 } else { DISABLE_STANDARD_CONFORMING_STRINGS };
+    match pg_query::parse(text, options) {
         Ok(parsed) => Ok(parsed.protobuf),
         Err(pg_query::Error::Conversion(_)) => {
             Err(Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00"))

@@ -53,7 +53,7 @@ impl Session {
         let (catalog, search_path) = self.view_now()?;
         let classification = self.classification()?;
         let basis = Basis { catalog, classification: Arc::clone(&classification), search_path };
-        if let Some(planned) = self.shared.plans.get(text, &basis) {
+        if let Some(planned) = self.shared.plans.get(text, &basis).filter(|_| self.standard_strings) {
             self.view.refreshed = false;
             return Ok((planned, classification));
         }
@@ -63,12 +63,17 @@ impl Session {
         let names = &self.names;
         let prepared = |name: &str| names.statements.get(name)?.statement.clone();
         let cursors = |name: &str| names.portals.get(name)?.prepared.statement.clone();
-        let session = sql::Session { search_path: &basis.search_path, prepared: &prepared, cursors: &cursors };
+        let session = sql::Session {
+            search_path: &basis.search_path,
+            standard_strings: self.standard_strings,
+            prepared: &prepared,
+            cursors: &cursors,
+        };
         match sql::plan(text, &basis.catalog, &basis.classification, &session) {
             Ok(statements) => {
                 self.view.refreshed = false;
                 let planned: Planned = statements.into_iter().map(Arc::new).collect();
-                if !planned.iter().any(|statement| statement.depends_on_session()) {
+                if self.standard_strings && !planned.iter().any(|statement| statement.depends_on_session()) {
                     self.shared.plans.put(text, basis, &planned);
                 }
                 Ok((planned, classification))

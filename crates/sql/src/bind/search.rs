@@ -300,7 +300,10 @@ impl Binder<'_> {
             None if keeps => Ctype::Ascii,
             None => {
                 return Err(not_allowed(&flow, "a search without regard to case", at)
-                    .detail("How this database maps letters (its locale or provider) is not understood.")
+                    .detail(
+                        "This database maps letters by ICU or by rules of its locale's own, where one letter may become several \
+                         and what stands around it counts.",
+                    )
                     .hint("Use LIKE, or drieslot.has_words(column, words)."));
             }
         };
