@@ -60,9 +60,6 @@ struct Driver {
 
 const PYTHON: &str = "{target}/bin/python";
 
-/// What SQLAlchemy does too that is not there yet.
-const SQLALCHEMY: [&str; 1] = ["find ANY"];
-
 const QUICK: [Driver; 8] = [
     Driver {
         name: "libpq, pipeline mode",
@@ -98,7 +95,7 @@ const QUICK: [Driver; 8] = [
         prepare: &[],
         command: &[PYTHON, "psycopg2_driver.py"],
         environment: &[],
-        pending: &["find ANY"],
+        pending: &[],
     },
     Driver {
         name: "asyncpg",
@@ -114,7 +111,7 @@ const QUICK: [Driver; 8] = [
         prepare: &[],
         command: &[PYTHON, "sqlalchemy_driver.py"],
         environment: &[("DRIVER_DIALECT", "psycopg")],
-        pending: &SQLALCHEMY,
+        pending: &[],
     },
     Driver {
         name: "SQLAlchemy over psycopg2",
@@ -122,7 +119,7 @@ const QUICK: [Driver; 8] = [
         prepare: &[],
         command: &[PYTHON, "sqlalchemy_driver.py"],
         environment: &[("DRIVER_DIALECT", "psycopg2")],
-        pending: &SQLALCHEMY,
+        pending: &[],
     },
     Driver {
         name: "node-postgres",

@@ -45,6 +45,13 @@ const SAME: &[&str] = &[
     "BEGIN; DECLARE \"my \"\"c\" CURSOR FOR SELECT remark FROM permit WHERE national_number = 90010112345; FETCH ALL IN \"my \"\"c\"; COMMIT;",
     "BEGIN; DECLARE c CURSOR FOR SELECT name FROM street ORDER BY 1; FETCH 1 FROM c; COMMIT;",
     "BEGIN; DECLARE c CURSOR FOR SELECT count(*) FROM person WHERE nickname = 'jan'; FETCH c; COMMIT;",
+    "PREPARE q AS SELECT person_id FROM person WHERE family_name LIKE $1 AND nickname = ANY ($2) ORDER BY 1;
+     EXECUTE q ('%e%', '{jan,lee}'); EXECUTE q ('P%', '{jan}'); EXECUTE q (NULL, '{jan}'); EXECUTE q ('P%', NULL);",
+    "PREPARE q AS UPDATE person SET family_name = $2 WHERE family_name ILIKE 'peet%' AND nickname = $1 RETURNING family_name;
+     EXECUTE q ('jan', 'Piet'); EXECUTE q ('jan', 'Piet');
+     UPDATE person SET family_name = 'Peeters' WHERE person_id = 1;",
+    "PREPARE q (text) AS SELECT count(*) FROM person WHERE lower(nickname) IN ('jan', $1); EXECUTE q ('lee'); EXECUTE q ('x%');",
+    "BEGIN; DECLARE c CURSOR FOR SELECT person_id FROM person WHERE family_name LIKE '%e%' ORDER BY 1; FETCH 2 FROM c; COMMIT;",
     "FETCH nothing; CLOSE nothing; EXECUTE nothing; DEALLOCATE nothing;",
 ];
 

@@ -6,6 +6,7 @@ mod common;
 
 use common::session::code;
 use common::{DATABASE, Trial, data};
+use futures_util::TryStreamExt;
 use tokio::runtime::Runtime;
 
 #[test]
@@ -26,6 +27,10 @@ fn patterns_come_as_parameters_and_indexes_answer() {
         let both = "SELECT count(*) FROM person WHERE family_name LIKE '%' || $1 || '%' AND nickname LIKE concat($2::text, '%')";
         let found: i64 = client.query_one(both, &[&"ee", &"j"]).await.unwrap().get(0);
         assert_eq!(found, 1);
+        // COPY takes no parameters: it is answered when it is prepared.
+        let copy = client.copy_out("COPY (SELECT family_name FROM person WHERE family_name LIKE 'Peet%') TO STDOUT");
+        let data: Vec<bytes::Bytes> = copy.await.unwrap().try_collect().await.unwrap();
+        assert_eq!(data.concat(), b"Peeters\nPeeters\n");
     });
     index(&trial);
     words(&trial);

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use drieslot_schema::{ColumnId, TableId};
+use drieslot_schema::{ColumnId, LogicalType, TableId};
+
+use crate::ddl::check_name;
 
 /// The user's relations and functions, as rows of [`Catalog::from_rows`].
 pub const CATALOG_SQL: &str = concat!(
@@ -35,6 +37,27 @@ pub const CATALOG_SQL: &str = concat!(
     " WHERE c.relkind::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.text[])",
     " AND n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
     " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
+    // Defaults that may be cells.
+    " UNION ALL SELECT 'e', c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
+    " c.relkind::pg_catalog.text, a.attname::pg_catalog.text, pg_catalog.pg_get_expr(d.adbin, d.adrelid),",
+    " NULL, NULL, NULL FROM pg_catalog.pg_class c",
+    " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid",
+    " AND a.atttypid OPERATOR(pg_catalog.=) 'pg_catalog.bytea'::pg_catalog.regtype AND NOT a.attisdropped",
+    " JOIN pg_catalog.pg_attrdef d ON d.adrelid OPERATOR(pg_catalog.=) c.oid",
+    " AND d.adnum OPERATOR(pg_catalog.=) a.attnum",
+    " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
+    " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
+    // What the checks of cells say of the declared type.
+    " UNION ALL SELECT 'k', c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
+    " c.relkind::pg_catalog.text, a.attname::pg_catalog.text, k.conname::pg_catalog.text,",
+    " pg_catalog.substring(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '''([^'']+)''::text'), NULL, NULL",
+    " FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.conrelid",
+    " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid",
+    " AND a.attnum OPERATOR(pg_catalog.=) k.conkey[1]",
+    " WHERE k.contype::pg_catalog.text OPERATOR(pg_catalog.=) 'c'",
+    " AND k.conname::pg_catalog.text OPERATOR(pg_catalog.~) '_is_cell$'",
     // The provider of the database's character classes, and their locale; a column of that name is not in every version.
     " UNION ALL SELECT 'l', '0', d.datlocprovider::pg_catalog.text,",
     " COALESCE(pg_catalog.to_jsonb(d) OPERATOR(pg_catalog.->>) 'datlocale', d.datctype::pg_catalog.text), '',",
@@ -154,6 +177,14 @@ impl Ctype {
     }
 }
 
+/// The value of `'\x…'::bytea`.
+fn bytes(expression: &str) -> Option<Vec<u8>> {
+    let digits = expression.strip_prefix("'\\x")?.strip_suffix("'::bytea")?.as_bytes();
+    let value = |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    pairs.iter().map(|[high, low]| Some(value(high)? << 4 | value(low)?)).collect()
+}
+
 /// One version of a database's catalogue.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -165,6 +196,10 @@ pub struct Catalog {
     /// `server_version_num`; 0 where it is not known.
     version: u32,
     definitions: BTreeMap<TableId, Definition>,
+    /// Of columns that hold bytes: the default where it is a constant.
+    defaults: BTreeMap<ColumnId, Vec<u8>>,
+    /// The types that protected columns were declared with, where the classification allows a wider one.
+    declared: BTreeMap<ColumnId, LogicalType>,
     /// `None` where it is not known, or not understood.
     ctype: Option<Ctype>,
     system: Option<Arc<Catalog>>,
@@ -200,6 +235,22 @@ impl Catalog {
                     let [Some(of), Some(table), ..] = rest else { return Err(error("a view of nothing")) };
                     let table = TableId { schema: of.clone(), table: table.clone() };
                     catalog.defined(schema, name).names.push(table);
+                }
+                "e" => {
+                    let [Some(column), Some(expression), ..] = rest else { return Err(error("a default of nothing")) };
+                    let table = TableId { schema: schema.clone(), table: name.clone() };
+                    let id = ColumnId { table, column: column.clone() };
+                    catalog.defaults.extend(bytes(expression).map(|bytes| (id, bytes)));
+                }
+                "k" => {
+                    let [Some(column), Some(check), declared, ..] = rest else {
+                        return Err(error("a check of nothing"));
+                    };
+                    let table = TableId { schema: schema.clone(), table: name.clone() };
+                    let ty = declared.as_deref().and_then(|ty| ty.parse().ok());
+                    if let (Some(ty), true) = (ty, *check == check_name(column)) {
+                        catalog.declare(ColumnId { table, column: column.clone() }, ty);
+                    }
                 }
                 "l" => catalog.ctype = Ctype::of(schema, name),
                 "f" => drop(catalog.functions.insert(name.clone())),
@@ -246,6 +297,34 @@ impl Catalog {
     pub fn with_system(mut self, system: Arc<Catalog>) -> Self {
         self.system = Some(system);
         self
+    }
+
+    /// The cell that a column has as its default.
+    pub fn default_of(&self, column: &ColumnId) -> Option<&[u8]> {
+        self.defaults.get(column).map(Vec::as_slice)
+    }
+
+    /// The type that a protected column was declared with, where its check says so.
+    pub(crate) fn declared(&self, column: &ColumnId) -> Option<LogicalType> {
+        self.declared.get(column).copied()
+    }
+
+    pub(crate) fn declare(&mut self, column: ColumnId, ty: LogicalType) {
+        self.declared.insert(column, ty);
+    }
+
+    /// What a statement before in the same text may have changed.
+    pub(crate) fn forget_defaults(&mut self, table: &TableId) {
+        self.defaults.retain(|column, _| column.table != *table);
+    }
+
+    pub(crate) fn undeclare(&mut self, column: &ColumnId) {
+        self.declared.remove(column);
+    }
+
+    /// Whether a view's query names the relation.
+    pub(crate) fn is_viewed(&self, id: &TableId) -> bool {
+        self.definitions.values().any(|definition| definition.names.contains(id))
     }
 
     /// The relation of that full name.

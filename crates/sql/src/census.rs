@@ -131,70 +131,71 @@ impl Visit for Census {
     }
 }
 
-/// Whether a type in a tree has a modifier that is no constant, parameter or name, as in `numeric(f(x))`.
-pub(crate) fn has_odd_modifiers(node: &Node) -> Result<bool> {
-    let mut modifiers = Modifiers::default();
-    walk(node, &mut modifiers).map_err(|error| Refusal::internal(error.to_string()))?;
-    Ok(modifiers.odd)
-}
-
+/// The structs around a place in a tree, outermost first, each with the field that is being visited.
 #[derive(Default)]
-struct Modifiers {
-    inside: Vec<(&'static str, &'static str)>,
-    odd: bool,
-}
+struct Around(Vec<(&'static str, &'static str)>);
 
-impl Visit for Modifiers {
+impl Around {
     fn enter(&mut self, name: &'static str) {
-        if let [.., ("TypeName", "typmods"), ("Node", _)] = self.inside.as_slice() {
-            self.odd |= !matches!(name, "AConst" | "ParamRef" | "ColumnRef");
-        }
-        self.inside.push((name, ""));
+        self.0.push((name, ""));
     }
 
     fn field(&mut self, name: &'static str) {
-        if let Some(last) = self.inside.last_mut() {
+        if let Some(last) = self.0.last_mut() {
             last.1 = name;
         }
     }
 
     fn leave(&mut self) {
-        self.inside.pop();
+        self.0.pop();
     }
-
-    fn text(&mut self, _: &str) {}
-
-    fn number(&mut self, _: i64) {}
 }
 
 /// A tree as bytes, without the places in the text that its nodes come from: equal trees give equal bytes.
 #[derive(Default)]
 pub(crate) struct Shape {
     bytes: Vec<u8>,
+    /// A type in it has a modifier that is no constant, parameter or name, as in `numeric(f(x))`.
+    odd_modifiers: bool,
+    around: Around,
     skip: bool,
 }
 
 impl Shape {
-    pub(crate) fn of(node: &Node) -> Result<Vec<u8>> {
+    pub(crate) fn of(node: &Node) -> Result<Self> {
         let mut shape = Self::default();
         walk(node, &mut shape).map_err(|error| Refusal::internal(error.to_string()))?;
-        Ok(shape.bytes)
+        Ok(shape)
+    }
+
+    pub(crate) fn has_odd_modifiers(&self) -> bool {
+        self.odd_modifiers
+    }
+
+    pub(crate) fn is_that_of(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
     }
 }
 
 impl Visit for Shape {
     fn enter(&mut self, name: &'static str) {
+        if let [.., ("TypeName", "typmods"), ("Node", _)] = self.around.0.as_slice() {
+            self.odd_modifiers |= !matches!(name, "AConst" | "ParamRef" | "ColumnRef");
+        }
+        self.around.enter(name);
         self.bytes.push(b'(');
         self.text(name);
     }
 
     fn field(&mut self, name: &'static str) {
+        self.around.field(name);
         self.skip = name.ends_with("location")
             || matches!(name, "list_start" | "list_end" | "rexpr_list_start" | "rexpr_list_end" | "stmt_len");
         self.bytes.push(b'.');
     }
 
     fn leave(&mut self) {
+        self.around.leave();
         self.skip = false;
         self.bytes.push(b')');
     }
@@ -214,8 +215,8 @@ impl Visit for Shape {
 /// The last parts of all column references of a tree.
 #[derive(Default)]
 pub(crate) struct Mentions {
-    pub(crate) names: BTreeSet<String>,
-    inside: Vec<(&'static str, &'static str)>,
+    names: BTreeSet<String>,
+    around: Around,
 }
 
 impl Mentions {
@@ -228,21 +229,19 @@ impl Mentions {
 
 impl Visit for Mentions {
     fn enter(&mut self, name: &'static str) {
-        self.inside.push((name, ""));
+        self.around.enter(name);
     }
 
     fn field(&mut self, name: &'static str) {
-        if let Some(last) = self.inside.last_mut() {
-            last.1 = name;
-        }
+        self.around.field(name);
     }
 
     fn leave(&mut self) {
-        self.inside.pop();
+        self.around.leave();
     }
 
     fn text(&mut self, text: &str) {
-        if self.inside.iter().rev().nth(2).is_some_and(|around| around.0 == "ColumnRef") {
+        if self.around.0.iter().rev().nth(2).is_some_and(|around| around.0 == "ColumnRef") {
             self.names.insert(text.to_owned());
         }
     }

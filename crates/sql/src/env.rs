@@ -9,6 +9,7 @@ use crate::catalog::{Catalog, CatalogColumn, Relation};
 use crate::census::Named;
 use crate::refusal::{Refusal, Result};
 use crate::statement::Statement;
+use crate::types::is_within;
 
 pub(crate) const BYTEA_OID: u32 = 17;
 
@@ -177,7 +178,7 @@ impl Env<'_> {
             Ok(Some(Column { protected: None, .. })) => Standing::Plain,
             Ok(Some(Column { protected: Some(protected), .. })) => {
                 if column.type_oid == BYTEA_OID {
-                    return Standing::Protected(protected.clone());
+                    return Standing::Protected(self.declared(protected));
                 }
                 let message = format!(
                     "column {} is classified `{}` but the processor's column does not hold cells",
@@ -187,6 +188,12 @@ impl Env<'_> {
                 Standing::Barred(Box::new(Refusal::denied(message).hint(hint).column(&protected.id)))
             }
         }
+    }
+
+    /// A protected column with the type that its table declares, which may be narrower than the classification's.
+    pub(crate) fn declared(&self, protected: &Protected) -> Protected {
+        let declared = self.catalog.declared(&protected.id).filter(|ty| is_within(*ty, protected.ty));
+        Protected { ty: declared.unwrap_or(protected.ty), ..protected.clone() }
     }
 
     /// How a relation stands.

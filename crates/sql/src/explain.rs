@@ -116,6 +116,7 @@ fn of_query(env: &Env<'_>, rewritten: &Rewritten) -> Vec<String> {
 fn of_slot(slot: &CellSlot) -> String {
     let from = match &slot.source {
         SlotSource::Literal { .. } => "A literal".to_owned(),
+        SlotSource::Default => "The default".to_owned(),
         SlotSource::Param(number) | SlotSource::CastParam { number } => format!("Parameter ${number}"),
     };
     let purpose = match slot.purpose {

@@ -9,7 +9,7 @@ use crate::decide::{self, Decision};
 use crate::env::Env;
 use crate::parse;
 use crate::refusal::{Refusal, Result};
-use crate::statement::{ClientParameter, Command, Kind, PassProof, Rewritten, ServerParameter, Slot, Use};
+use crate::statement::{ClientParameter, Command, Kind, PassProof, Rewritten, SearchPart, ServerParameter, Slot, Use};
 use crate::template::{Piece, Template};
 use crate::types::logical;
 
@@ -60,11 +60,6 @@ pub(crate) fn prepare(env: &Env<'_>, node: &mut Node, command: Command) -> Resul
     let Some(NodeEnum::PrepareStmt(prepare)) = &mut node.node else { return Err(Refusal::internal("no PREPARE")) };
     let query = inner(env, prepare.query.as_deref_mut())?;
     let Kind::Rewritten(rewritten) = &query.kind else { return Ok(Decision::pass(command).defines(query)) };
-    if let Some(search) = rewritten.searches.first() {
-        return Err(Refusal::unsupported("PREPARE of a search is not supported")
-            .hint("Use the protocol's own prepared statements.")
-            .column(&search.column.id));
-    }
     prepare.argtypes = types(prepare, rewritten)?;
     prepare.query = stand_in()?;
     let text = around(node)? + &rewritten.template.with_parameters();
@@ -77,9 +72,13 @@ fn types(prepare: &PrepareStmt, rewritten: &Rewritten) -> Result<Vec<Node>> {
         return Err(Refusal::unsupported("PREPARE declares parameters that its query does not use"));
     }
     for (declared, parameter) in prepare.argtypes.iter().zip(&rewritten.client_parameters) {
-        let ClientParameter::Protected(typed) = parameter else { continue };
+        let (ClientParameter::Protected(typed) | ClientParameter::Protecteds(typed)) = parameter else { continue };
         let Some(NodeEnum::TypeName(name)) = &declared.node else { return Err(Refusal::internal("a type")) };
-        let same = logical(name).is_some_and(|ty| ty.oid() == typed.ty.oid());
+        let one = match parameter {
+            ClientParameter::Protecteds(_) => bind::element(name),
+            ClientParameter::Protected(_) | ClientParameter::Plain(_) | ClientParameter::Unused => Some(name.clone()),
+        };
+        let same = one.as_ref().and_then(logical).is_some_and(|ty| ty.oid() == typed.ty.oid());
         let unknown = name.names.last().is_some_and(|name| crate::types::string(name) == Some("unknown"));
         if !same && !unknown {
             return Err(Refusal::unsupported("PREPARE declares another type than the protected column's")
@@ -88,7 +87,14 @@ fn types(prepare: &PrepareStmt, rewritten: &Rewritten) -> Result<Vec<Node>> {
         }
     }
     let of = |parameter: &ServerParameter| match parameter {
-        ServerParameter::Slot(_) => named_type("bytea"),
+        ServerParameter::Slot(slot) => match rewritten.slots.get(*slot) {
+            Some(Slot::Cell(_)) | None => named_type("bytea"),
+            Some(Slot::Cells(_) | Slot::Search { part: SearchPart::Matching | SearchPart::Others, .. }) => {
+                named_type("_bytea")
+            }
+            Some(Slot::Search { part: SearchPart::Tokens, .. }) => named_type("_text"),
+            Some(Slot::Search { part: SearchPart::Everything, .. }) => named_type("bool"),
+        },
         ServerParameter::Client(number) => {
             let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
             prepare.argtypes.get(index).cloned().unwrap_or_else(|| named_type("unknown"))

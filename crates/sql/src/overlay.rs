@@ -1,12 +1,13 @@
 //! What a statement changes for the names in the statements after it, within one text.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{CreateStmt, Node, ObjectType};
+use pg_query::protobuf::{AlterTableStmt, CreateStmt, Node, ObjectType};
 
-use drieslot_schema::TableId;
+use drieslot_schema::{ColumnId, TableId};
 
 use crate::catalog::{CatalogColumn, Relation};
 use crate::census::Named;
+use crate::ddl::{check_name, declared_in};
 use crate::decide::Decision;
 use crate::env::{BYTEA_OID, Env};
 use crate::statement::Command;
@@ -16,6 +17,7 @@ use crate::types::{logical, strings};
 pub(crate) fn apply(env: &mut Env<'_>, node: &Node, decision: &Decision) {
     match &node.node {
         Some(NodeEnum::CreateStmt(create)) => created(env, create),
+        Some(NodeEnum::AlterTableStmt(alter)) => altered(env, alter),
         Some(NodeEnum::DropStmt(drop)) if drop.remove_type == ObjectType::ObjectTable as i32 => {
             for object in &drop.objects {
                 let Some(NodeEnum::List(list)) = &object.node else { continue };
@@ -57,9 +59,14 @@ fn created(env: &mut Env<'_>, create: &CreateStmt) {
     if id.schema == "pg_temp" && !env.search_path.iter().any(|schema| schema == "pg_temp") {
         env.search_path.insert(0, "pg_temp".to_owned());
     }
+    env.catalog.to_mut().forget_defaults(&id);
     let mut columns = Vec::new();
     for node in &create.table_elts {
         let Some(NodeEnum::ColumnDef(column)) = &node.node else { continue };
+        env.catalog.to_mut().undeclare(&ColumnId { table: id.clone(), column: column.colname.clone() });
+        for constraint in &column.constraints {
+            declared(env, &id, &column.colname, constraint);
+        }
         let ty = column.type_name.as_ref();
         let bytea = ty.is_some_and(|ty| strings(&ty.names).last() == Some(&"bytea"));
         let logical = ty.and_then(logical);
@@ -76,6 +83,37 @@ fn created(env: &mut Env<'_>, create: &CreateStmt) {
         env.catalog.to_mut().put(Relation { oid: 0, id, kind: b'r', columns });
     } else {
         env.catalog.to_mut().remove(&id);
+    }
+}
+
+/// Notes the type that the check of a column's cells says.
+fn declared(env: &mut Env<'_>, table: &TableId, column: &str, constraint: &Node) {
+    if let Some(NodeEnum::Constraint(check)) = &constraint.node
+        && check.conname == check_name(column)
+        && let Some(ty) = declared_in(check)
+    {
+        env.catalog.to_mut().declare(ColumnId { table: table.clone(), column: column.to_owned() }, ty);
+    }
+}
+
+/// A change of type makes the check of the cells anew; it may be the type of the classification again.
+fn altered(env: &mut Env<'_>, alter: &AlterTableStmt) {
+    let Some(range) = &alter.relation else { return };
+    let named =
+        Named { catalog: String::new(), schema: range.schemaname.clone(), name: range.relname.clone(), location: 0 };
+    let Ok(Some(relation)) = env.find(&named) else { return };
+    env.catalog.to_mut().forget_defaults(&relation.id);
+    for node in &alter.cmds {
+        let Some(NodeEnum::AlterTableCmd(command)) = &node.node else { continue };
+        for column in &relation.columns {
+            if command.name == check_name(&column.name) {
+                let id = ColumnId { table: relation.id.clone(), column: column.name.clone() };
+                env.catalog.to_mut().undeclare(&id);
+            }
+            if let Some(constraint) = command.def.as_deref() {
+                declared(env, &relation.id, &column.name, constraint);
+            }
+        }
     }
 }
 

@@ -2,18 +2,27 @@
 
 use pg_query::protobuf::{Node, ParseResult, RawStmt, ScanToken, Token};
 
-use crate::census::{Shape, has_odd_modifiers};
+use crate::census::Shape;
 use crate::refusal::{Refusal, Result};
 
 /// The longest text that is planned.
 const MAX_TEXT_BYTES: usize = 64 << 20;
 
+/// `PG_QUERY_DISABLE_STANDARD_CONFORMING_STRINGS` of libpg_query.
+const DISABLE_STANDARD_CONFORMING_STRINGS: i32 = 32;
+
 /// Parses a text. Nesting is bounded by the parser's own stack check and by the depth limit of its decoder.
 pub(crate) fn parse(text: &str) -> Result<ParseResult> {
+    parse_as(text, true)
+}
+
+/// The same, as with `standard_conforming_strings` on or off.
+pub(crate) fn parse_as(text: &str, standard_strings: bool) -> Result<ParseResult> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(Refusal::new("54000", format!("the statement is longer than {MAX_TEXT_BYTES} bytes")));
     }
-    match pg_query::parse(text, 0) {
+    let options = if standard_strings { 0 } else { DISABLE_STANDARD_CONFORMING_STRINGS };
+    match pg_query::parse(text, options) {
         Ok(parsed) => Ok(parsed.protobuf),
         Err(pg_query::Error::Conversion(_)) => {
             Err(Refusal::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00"))
@@ -70,7 +79,8 @@ pub(crate) fn in_full(text: &str, refusal: Refusal) -> Refusal {
 
 /// The text of one statement's tree, checked to mean that tree.
 pub(crate) fn deparse(node: &Node) -> Result<String> {
-    if has_odd_modifiers(node)? {
+    let shape = Shape::of(node)?;
+    if shape.has_odd_modifiers() {
         // The deparser knows no others either, and would stop the whole process in a debug build.
         return Err(Refusal::new("42601", "type modifiers must be simple constants or identifiers"));
     }
@@ -80,7 +90,7 @@ pub(crate) fn deparse(node: &Node) -> Result<String> {
     let text = pg_query::deparse(&tree, pg_query::DeparseOptions::default()).map_err(|_| failed())?;
     let again = pg_query::parse(&text, 0).map_err(|_| failed())?.protobuf;
     let [RawStmt { stmt: Some(read), .. }] = again.stmts.as_slice() else { return Err(failed()) };
-    if Shape::of(read)? != Shape::of(node)? {
+    if !shape.is_that_of(&Shape::of(read)?) {
         return Err(Refusal::unsupported("the rewritten statement does not read back as it was meant"));
     }
     Ok(text)

@@ -21,6 +21,8 @@ use crate::statement::{Kind, PassProof, Statement};
 pub struct Session<'a> {
     /// `current_schemas(true)`.
     pub search_path: &'a [String],
+    /// `standard_conforming_strings`: whether a backslash in a plain string stands for itself.
+    pub standard_strings: bool,
     /// Prepared statements by name, whether SQL or the protocol prepared them.
     pub prepared: &'a dyn Fn(&str) -> Option<Arc<Statement>>,
     /// Open cursors and portals by name.
@@ -47,10 +49,15 @@ pub fn plan(
         names: None,
         depth: 0,
     };
-    let tree = parse::parse(text).map_err(|refusal| {
+    let tree = parse::parse_as(text, session.standard_strings).map_err(|refusal| {
         let told = if env.protects() { refusal } else { parse::in_full(text, refusal) };
         told.located(text)
     })?;
+    if !session.standard_strings && env.protects() && !tree.stmts.iter().all(is_of_session) {
+        return Err(Refusal::denied("standard_conforming_strings is off, and columns are protected by now")
+            .detail("Backslashes in strings would mean something else to the processor than to Drieslot.")
+            .hint("SET standard_conforming_strings = on."));
+    }
     let mut statements = Vec::with_capacity(tree.stmts.len());
     for raw in tree.stmts {
         let source = source(text, &raw);
@@ -76,6 +83,12 @@ pub fn plan(
         });
     }
     Ok(statements)
+}
+
+/// Whether a statement is about the session or its transaction, and holds no value.
+fn is_of_session(raw: &RawStmt) -> bool {
+    let node = raw.stmt.as_deref().and_then(|node| node.node.as_ref());
+    matches!(node, Some(NodeEnum::VariableSetStmt(_) | NodeEnum::TransactionStmt(_)))
 }
 
 /// `E'\\v'` is a vertical tab for newer versions of PostgreSQL and the letter v for older ones; the tree does not tell.

@@ -49,7 +49,7 @@ fn refuse(name: &str, why: &str) -> Refusal {
 fn check(name: &str, value: Option<&str>, protects: bool) -> Result<()> {
     let value = value.unwrap_or_default().to_ascii_lowercase();
     match name {
-        "standard_conforming_strings" if !is_on(&value) => {
+        "standard_conforming_strings" if protects && !is_on(&value) => {
             Err(refuse(name, "Backslashes would then mean something else to PostgreSQL than to Drieslot."))
         }
         "client_encoding" if !matches!(value.as_str(), "utf8" | "utf-8" | "unicode") => {

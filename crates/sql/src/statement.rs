@@ -56,6 +56,11 @@ impl Statement {
         }
     }
 
+    /// Whether PostgreSQL gives it no parameters, so that its cells must stand in its text.
+    pub fn is_utility(&self) -> bool {
+        matches!(self.command, Command::Execute { .. } | Command::Ddl)
+    }
+
     /// Whether the plan rests on the session's prepared statements or cursors, and so cannot be shared by sessions.
     pub fn depends_on_session(&self) -> bool {
         self.depends_on_session
@@ -382,6 +387,9 @@ pub enum SlotSource {
         /// From 1.
         number: u32,
     },
+    /// The column's default, of which the table keeps a cell ([`crate::Catalog::default_of`]): to be opened and sealed
+    /// anew, so that rows with the default do not show that they are equal.
+    Default,
 }
 
 /// One parameter of the text that is sent.

@@ -88,6 +88,15 @@ pub(crate) fn is_text(ty: LogicalType) -> bool {
     matches!(ty, LogicalType::Text | LogicalType::Varchar(_))
 }
 
+/// Whether every value of one type is one of the other, as it is: texts, which differ only in how long they may be.
+pub(crate) fn is_within(ty: LogicalType, wider: LogicalType) -> bool {
+    match (ty, wider) {
+        (LogicalType::Varchar(Some(length)), LogicalType::Varchar(Some(limit))) => length <= limit,
+        (LogicalType::Text | LogicalType::Varchar(_), LogicalType::Text | LogicalType::Varchar(None)) => true,
+        _ => ty == wider,
+    }
+}
+
 /// The type without its modifier, as PostgreSQL gives to values that stand beside others.
 pub(crate) fn loosened(ty: LogicalType) -> LogicalType {
     match ty {

@@ -86,6 +86,7 @@ fn percent(count: u64, of: u64) -> f64 {
 
 fn told(field: &Field, number: u64, question: &Question, what: &str) -> String {
     let scheme = &field.schemes[question.scheme];
+    let before = question.before.as_ref().map(|ask| format!("{ask:?}\n  ")).unwrap_or_default();
     let sql = match &question.ask {
         Ask::Simple(sql) => sql.clone(),
         Ask::Extended { sql, parameters, binary_results } => {
@@ -93,7 +94,7 @@ fn told(field: &Field, number: u64, question: &Question, what: &str) -> String {
         }
     };
     let classified = scheme.describe(&field.worlds[scheme.world], &sql);
-    format!("question {number}, schema {}:\n  {sql}\n{classified}  {what}\n", scheme.schema)
+    format!("question {number}, schema {}:\n  {before}{sql}\n{classified}  {what}\n", scheme.schema)
 }
 
 /// One worker's share of the classifications, so that no two change the same rows.

@@ -8,6 +8,7 @@ use drieslot_wire as wire;
 
 use super::array::{self, BYTEA_ARRAY_OID, BYTEA_OID, CellArray};
 use super::cells::{Column, Input};
+use super::client::no_text;
 use super::search::{Answer, part_oid};
 use super::{Session, Stall};
 use crate::refusal::Refusal;
@@ -113,6 +114,7 @@ impl Session {
                 self.cells.seal(column, given, Input::Text(text.as_bytes()), cell)?;
                 return Ok(true);
             }
+            SlotSource::Default => return self.default_cell(column, cell),
             SlotSource::Param(number) => (*number, false),
             SlotSource::CastParam { number, .. } => (*number, true),
         };
@@ -137,6 +139,7 @@ impl Session {
                 return array::seal_text(&mut self.cells, column, slot, text).map(Some);
             }
             SlotSource::Param(number) | SlotSource::CastParam { number } => *number,
+            SlotSource::Default => return Err(no_text()),
         };
         let (format, value) = client_value(bind, number)?;
         let Some(bytes) = value else { return Ok(None) };
@@ -166,6 +169,7 @@ fn text_of(bind: &wire::Bind<'_>, source: &SlotSource, oids: &[u32]) -> Result<O
     let number = match source {
         SlotSource::Literal { text, .. } => return Ok(text.clone()),
         SlotSource::Param(number) | SlotSource::CastParam { number } => *number,
+        SlotSource::Default => return Err(no_text()),
     };
     let declared = oids.get(number.saturating_sub(1) as usize).copied().unwrap_or(0);
     if !TEXT_OIDS.contains(&declared) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drieslot_schema::{ColumnId, Domain, LogicalType, Protected, Protection};
 use drieslot_seal::values::{self, Given, IntervalStyle, Settings, ValueError};
-use drieslot_seal::{CellKey, ColumnCipher, Nonces};
+use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError};
 use zeroize::Zeroize;
 
 use super::Stall;
@@ -206,6 +206,14 @@ impl Cells {
         checked.map_err(|error| value_error(id, &error))
     }
 
+    /// A cell becomes another cell of the same value, appended to `out`.
+    pub(super) fn reseal(&mut self, column: &Column, cell: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let opened = column.cipher.open(cell, &mut plain).map_err(|error| unopened(column, &error));
+        self.finish_seal(column, plain, opened, out)
+    }
+
     fn finish_seal(
         &mut self,
         column: &Column,
@@ -226,12 +234,7 @@ impl Cells {
     /// A cell becomes a value in `format` (0 text, 1 binary), appended to `out`.
     pub(super) fn open(&mut self, column: &Column, cell: &[u8], format: i16, out: &mut Vec<u8>) -> Result<(), Refusal> {
         self.plain.clear();
-        column.cipher.open(cell, &mut self.plain).map_err(|error| {
-            tracing::error!(column = %column.id, %error, "a cell does not open");
-            Refusal::new("XX001", format!("a value of column {} was altered or does not belong there", column.id))
-                .detail(error.to_string())
-                .hint("The processor has changed, moved or replaced it. Tell the key officer and restore the row.")
-        })?;
+        column.cipher.open(cell, &mut self.plain).map_err(|error| unopened(column, &error))?;
         let decoded = if format == 1 {
             values::decode_binary(column.ty, &self.plain, out)
         } else {
@@ -241,6 +244,13 @@ impl Cells {
         self.plain.clear();
         decoded.map_err(|error| value_error(&column.id, &error))
     }
+}
+
+fn unopened(column: &Column, error: &SealError) -> Refusal {
+    tracing::error!(column = %column.id, %error, "a cell does not open");
+    Refusal::new("XX001", format!("a value of column {} was altered or does not belong there", column.id))
+        .detail(error.to_string())
+        .hint("The processor has changed, moved or replaced it. Tell the key officer and restore the row.")
 }
 
 fn value_error(id: &ColumnId, error: &ValueError) -> Refusal {

@@ -246,6 +246,8 @@ impl Session {
                 let columns = self.copy_columns(plan)?;
                 run.copy_in = Some(Box::new(CopyIn::new(CopyShape::new(plan, columns, self.server_major))));
             }
+            // It shows nothing protected.
+            Kind::CopyOut(plan) if plan.uses.is_empty() => {}
             Kind::CopyOut(plan) => {
                 let columns = self.copy_columns(plan)?;
                 run.copy_out = Some(Box::new(CopyOut::new(CopyShape::new(plan, columns, self.server_major))));
@@ -281,17 +283,27 @@ impl Session {
                 return Ok(answer.as_ref().map_or_else(|| "NULL".to_owned(), |found| found.expression(*part)));
             }
         };
-        let Some(text) = literal(&slot.source)? else { return Ok("NULL".to_owned()) };
         let column = column.ok_or_else(|| Refusal::internal("a literal without its column"))?;
-        let explicit_cast = matches!(slot.source, SlotSource::Literal { explicit_cast: true, .. });
         let (mut cell, mut digits) = (Vec::new(), Vec::new());
-        let given = Given { oid: 0, explicit_cast, compared: slot.purpose == Purpose::Compare };
-        self.cells.seal(column, given, Input::Text(text.as_bytes()), &mut cell)?;
+        if slot.source == SlotSource::Default {
+            if !self.default_cell(column, &mut cell)? {
+                return Ok("NULL".to_owned());
+            }
+        } else {
+            let Some(text) = literal(&slot.source)? else { return Ok("NULL".to_owned()) };
+            let explicit_cast = matches!(slot.source, SlotSource::Literal { explicit_cast: true, .. });
+            let given = Given { oid: 0, explicit_cast, compared: slot.purpose == Purpose::Compare };
+            self.cells.seal(column, given, Input::Text(text.as_bytes()), &mut cell)?;
+        }
         hex(&cell, &mut digits);
         Ok(format!("'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits)))
     }
 
     pub(super) fn slot_columns(&mut self, slots: &[Slot]) -> Result<Vec<Option<Column>>, Stall> {
+        if slots.iter().any(|slot| matches!(slot, Slot::Cell(slot) if slot.source == SlotSource::Default)) {
+            // Since the statement was prepared a default may have changed.
+            self.view_now()?;
+        }
         self.cells.columns(slots.iter().map(|slot| match slot {
             Slot::Cell(slot) | Slot::Cells(slot) => Some((&slot.value.column, slot.value.ty)),
             Slot::Search { .. } => None,
@@ -323,12 +335,7 @@ impl Session {
             Some(Kind::Reworded(text, _)) => {
                 wire::put_parse(&mut self.server.output, parse.name, text, &parse.oids);
             }
-            Some(Kind::Rewritten(rewritten))
-                if statement
-                    .as_ref()
-                    .is_some_and(|statement| matches!(statement.command, sql::Command::Execute { .. })) =>
-            {
-                // PostgreSQL gives EXECUTE no parameters.
+            Some(Kind::Rewritten(rewritten)) if statement.as_ref().is_some_and(|statement| statement.is_utility()) => {
                 if !rewritten.uses.is_empty() {
                     self.permit(&rewritten.uses)?;
                 }
@@ -535,7 +542,12 @@ fn literal(source: &SlotSource) -> Result<Option<String>, Refusal> {
         SlotSource::Param(number) | SlotSource::CastParam { number } => {
             Err(Refusal::new("42P02", format!("there is no parameter ${number}")))
         }
+        SlotSource::Default => Err(no_text()),
     }
+}
+
+pub(super) fn no_text() -> Refusal {
+    Refusal::internal("a default stands where a text is needed")
 }
 
 /// A search is answered before anything of its text runs, so nothing before it may change rows.

@@ -21,6 +21,11 @@ pub(super) enum Part {
     SearchPath,
     Catalog,
     System,
+    /// Before and after what would keep locks until the client's transaction ends: `pg_get_viewdef` locks what a view
+    /// reads, and a rollback to a savepoint gives that back.
+    Aside,
+    Back,
+    Over,
     /// A question for the cells that a search may match.
     Candidates(String),
 }
@@ -31,6 +36,9 @@ impl Part {
             Self::SearchPath => SEARCH_PATH_SQL,
             Self::Catalog => CATALOG_SQL,
             Self::System => SYSTEM_CATALOG_SQL,
+            Self::Aside => "SAVEPOINT _drieslot_look",
+            Self::Back => "ROLLBACK TO SAVEPOINT _drieslot_look",
+            Self::Over => "RELEASE SAVEPOINT _drieslot_look",
             Self::Candidates(question) => question,
         }
     }

@@ -136,6 +136,8 @@ pub(crate) struct Session {
     /// Bytes of a passing message still to relay to the client.
     relay: usize,
     terminated: bool,
+    /// `standard_conforming_strings`. Off is possible only where nothing is protected.
+    standard_strings: bool,
     /// PostgreSQL's major version, as the processor told it.
     server_major: u32,
 }
@@ -167,6 +169,7 @@ impl Session {
             skip: 0,
             relay: 0,
             terminated: false,
+            standard_strings: true,
             server_major: 0,
         }
     }
@@ -257,6 +260,7 @@ impl Session {
                 let major = value.split(|c: char| !c.is_ascii_digit()).next();
                 self.server_major = major.and_then(|digits| digits.parse().ok()).unwrap_or(0);
             }
+            "standard_conforming_strings" => self.standard_strings = value == "on",
             "DateStyle" => self.cells.iso_dates = value.starts_with("ISO"),
             _ => {}
         }

@@ -6,6 +6,7 @@ use drieslot_register::Operation;
 use drieslot_schema::{Classification, ColumnId, Unlisted};
 use drieslot_sql::{self as sql, Catalog, Statement, Use};
 
+use super::cells::Column;
 use super::expect::{Expect, Look, Prepared, Run};
 use super::load::{Load, Part};
 use super::{Session, Stall};
@@ -52,7 +53,7 @@ impl Session {
         let (catalog, search_path) = self.view_now()?;
         let classification = self.classification()?;
         let basis = Basis { catalog, classification: Arc::clone(&classification), search_path };
-        if let Some(planned) = self.shared.plans.get(text, &basis) {
+        if let Some(planned) = self.shared.plans.get(text, &basis).filter(|_| self.standard_strings) {
             self.view.refreshed = false;
             return Ok((planned, classification));
         }
@@ -68,7 +69,12 @@ impl Session {
             let found = self.portal(name).inspect_err(|_| unsettled.set(true)).ok()?;
             found?.prepared.statement.clone()
         };
-        let session = sql::Session { search_path: &basis.search_path, prepared: &prepared, cursors: &cursors };
+        let session = sql::Session {
+            search_path: &basis.search_path,
+            standard_strings: self.standard_strings,
+            prepared: &prepared,
+            cursors: &cursors,
+        };
         let made = sql::plan(text, &basis.catalog, &basis.classification, &session);
         if unsettled.get() {
             return Err(Stall::Name);
@@ -77,7 +83,7 @@ impl Session {
             Ok(statements) => {
                 self.view.refreshed = false;
                 let planned: Planned = statements.into_iter().map(Arc::new).collect();
-                if !planned.iter().any(|statement| statement.depends_on_session()) {
+                if self.standard_strings && !planned.iter().any(|statement| statement.depends_on_session()) {
                     self.shared.plans.put(text, basis, &planned);
                 }
                 Ok((planned, classification))
@@ -96,7 +102,7 @@ impl Session {
     }
 
     /// Catalogue and search path, or a stall while they are being read.
-    fn view_now(&mut self) -> Result<(Arc<Catalog>, Arc<[String]>), Stall> {
+    pub(super) fn view_now(&mut self) -> Result<(Arc<Catalog>, Arc<[String]>), Stall> {
         if let Some(refusal) = self.view.failed.take() {
             return Err(refusal.into());
         }
@@ -118,6 +124,13 @@ impl Session {
         Err(Stall::Catalog)
     }
 
+    /// A fresh cell of a column's default, appended to `out`; `false` where it has none.
+    pub(super) fn default_cell(&mut self, column: &Column, out: &mut Vec<u8>) -> Result<bool, Refusal> {
+        let catalog = self.view.catalog.as_ref().ok_or_else(|| Refusal::internal("a default without the catalogue"))?;
+        let Some(cell) = catalog.1.default_of(&column.id) else { return Ok(false) };
+        self.cells.reseal(column, cell, out).map(|()| true)
+    }
+
     fn begin_load(&mut self, catalog: bool) {
         let mut parts = vec![Part::SearchPath];
         if catalog {
@@ -125,6 +138,10 @@ impl Session {
             if self.shared.catalogs.system().is_none() {
                 parts.push(Part::System);
             }
+        }
+        if self.status == b'T' && self.expects.is_empty() {
+            parts.insert(0, Part::Aside);
+            parts.extend([Part::Back, Part::Over]);
         }
         let version = self.shared.catalogs.version();
         let load = Load::send(parts, version, self.batch_open, None, &mut self.server.output);
@@ -154,7 +171,7 @@ impl Session {
         let found: Vec<_> = load.parts.iter().zip(&load.rows).collect();
         for (part, rows) in found.iter().rev() {
             match part {
-                Part::Candidates(_) => {}
+                Part::Candidates(_) | Part::Aside | Part::Back | Part::Over => {}
                 Part::SearchPath => {
                     self.view.search_path = Some(rows.iter().filter_map(|row| row.first()?.clone()).collect());
                 }

@@ -116,7 +116,9 @@ impl Session {
             b'N' | b'A' => self.emit(message),
             b'S' => {
                 if let Some((name, value)) = crate::backend::read_parameter(body) {
-                    required_setting(&name, &value)?;
+                    if name != "standard_conforming_strings" {
+                        required_setting(&name, &value)?;
+                    }
                     self.note_parameter(&name, &value);
                 }
                 self.emit(message);

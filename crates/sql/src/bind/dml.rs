@@ -40,10 +40,12 @@ impl Binder<'_> {
         let mut names = Scope { parent: outer, ..Scope::default() };
         self.with(insert.with_clause.as_mut(), &mut names)?;
         let item = self.target_table(insert.relation.as_mut())?;
+        let absent = self.defaults_left_out(insert, &item)?;
         let targets = insert_targets(&item, &insert.cols)?;
         if let Some(source) = insert.select_stmt.as_deref_mut() {
             self.insert_source(source, &item, &targets, !insert.cols.is_empty(), &names)?;
         }
+        self.fill_defaults(insert, &item, &absent)?;
         if let Some(conflict) = insert.on_conflict_clause.as_deref_mut() {
             self.on_conflict(conflict, &item, &names)?;
         }
@@ -80,6 +82,10 @@ impl Binder<'_> {
             check_count(call.args.len(), targets.len(), listed)?;
             return self.unnested(call, item, targets, names);
         }
+        if super::unnest::is_list(select) && !self.env.catalog.has_user_function("unnest") {
+            check_count(select.target_list.len(), targets.len(), listed)?;
+            return self.unnested_list(select, item, targets, names);
+        }
         let outputs = self.query(source, Some(names))?;
         check_count(outputs.len(), targets.len(), listed)?;
         for (at, (output, target)) in outputs.iter().zip(targets).enumerate() {
@@ -115,6 +121,11 @@ impl Binder<'_> {
             return Err((**refusal).clone().at(at));
         }
         if default {
+            if let Held::Protected(to) = held
+                && let Some(cell) = self.default_cell(to)?
+            {
+                *node = cell;
+            }
             return Ok(());
         }
         if let Held::Protected(to) = held
@@ -136,7 +147,9 @@ impl Binder<'_> {
 
     /// Cells of one column are stored in another.
     pub(super) fn stored(&mut self, to: &Flow, from: &Flow, at: i32) -> Result<()> {
-        let same = to.column.id == from.column.id && from.origins.len() == 1;
+        // Without an origin they were made for the column in this statement.
+        let made = to.column.id == from.column.id && from.origins.is_empty();
+        let same = made || (to.column.id == from.column.id && from.origins.len() == 1);
         let domain = to.column.domain == from.column.domain
             && to.column.protection.shows_equality()
             && from.column.protection == to.column.protection;
@@ -148,7 +161,7 @@ impl Binder<'_> {
                 .column(&to.column.id)
                 .at(at));
         }
-        if !fits(from.ty, to.column.ty) {
+        if !made && !fits(from.ty, to.column.ty) {
             let message = format!(
                 "values of type {} cannot be moved to column {} of type {} without looking at them",
                 from.ty, to.column.id, to.column.ty
@@ -202,7 +215,10 @@ impl Binder<'_> {
         let mut names = Scope { parent: outer, ..Scope::default() };
         self.with(update.with_clause.as_mut(), &mut names)?;
         let item = self.target_table(update.relation.as_mut())?;
-        let items = self.items_after(&mut update.from_clause, &names, vec![item.clone()])?;
+        let mut items = self.items_after(&mut update.from_clause, &names, vec![item.clone()])?;
+        let mut assigned = super::sources::assignments(&mut update.target_list, &item)?;
+        let conditions: Vec<&Node> = update.where_clause.as_deref().into_iter().collect();
+        self.lists_of_values(&mut update.from_clause, &mut items, &mut assigned, &conditions, &names)?;
         let scope = Scope { items, ctes: Vec::new(), parent: Some(&names) };
         self.assignments(&mut update.target_list, &item, &scope)?;
         if let Some(clause) = update.where_clause.as_deref_mut() {
@@ -262,7 +278,7 @@ fn fits(from: LogicalType, to: LogicalType) -> bool {
     }
 }
 
-fn is_values(select: &SelectStmt) -> bool {
+pub(super) fn is_values(select: &SelectStmt) -> bool {
     !select.values_lists.is_empty()
         && select.sort_clause.is_empty()
         && select.limit_count.is_none()

@@ -289,6 +289,12 @@ impl Binder<'_> {
     fn nullif(&mut self, expr: &mut AExpr, scope: &Scope<'_>) -> Result<Ty> {
         let at = expr.location;
         let ((_, left_type), (right, right_type)) = self.sides(expr, scope)?;
+        if let Ty::Protected(flow) = &left_type
+            && flow.ty == LogicalType::Cidr
+        {
+            // Its result is an inet, which is written in another way.
+            return Err(not_allowed(flow, "NULLIF of a cidr", at));
+        }
         match (left_type, right_type) {
             (Ty::Protected(a), Ty::Protected(b)) => {
                 self.comparable(Need::Equality, &a, &b, at)?;
@@ -315,7 +321,7 @@ impl Binder<'_> {
         let right = expr.rexpr.as_deref_mut().ok_or_else(missing)?;
         let left_type = self.expr(left, scope)?;
         if let Ty::Protected(flow) = &left_type
-            && self.array_of_cells(need, flow, right, at)?
+            && self.array_of_cells(need, flow, right, (scope, at))?
         {
             return Ok(Ty::Plain);
         }

@@ -3,11 +3,20 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CmdType, MergeMatchKind, MergeStmt, MergeWhenClause, Node};
 
-use super::dml::{insert_targets, missing};
+use super::dml::{held, insert_targets, missing};
 use super::scope::{Held, Item, Scope};
 use super::{Binder, Output, unsupported};
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
+
+/// What a WHEN gives to the columns of the table.
+fn taken<'n>(when: &'n mut MergeWhenClause, item: &Item) -> Result<Vec<(&'n mut Node, Held)>> {
+    if when.command_type != CmdType::CmdInsert as i32 {
+        return super::sources::assignments(&mut when.target_list, item);
+    }
+    let targets = insert_targets(item, &when.target_list)?;
+    when.values.iter_mut().zip(targets).map(|(node, to)| Ok((node, held(item, to)?.clone()))).collect()
+}
 
 impl Binder<'_> {
     pub(super) fn merge(&mut self, merge: &mut MergeStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
@@ -16,6 +25,15 @@ impl Binder<'_> {
         let item = self.target_table(merge.relation.as_mut())?;
         let source = merge.source_relation.as_deref_mut().ok_or_else(missing)?;
         let from = self.items_of(std::slice::from_mut(source), &names)?;
+        let mut items: Vec<Item> = std::iter::once(item.clone()).chain(from).collect();
+        let mut assigned = Vec::new();
+        for node in &mut merge.merge_when_clauses {
+            let Some(NodeEnum::MergeWhenClause(when)) = &mut node.node else { continue };
+            assigned.extend(taken(when, &item)?);
+        }
+        let conditions: Vec<&Node> = merge.join_condition.as_deref().into_iter().collect();
+        self.lists_of_values(std::slice::from_mut(source), &mut items, &mut assigned, &conditions, &names)?;
+        let from = items.split_off(1);
         let at = |items: Vec<Item>| Scope { items, ctes: Vec::new(), parent: Some(&names) };
         let both = at(std::iter::once(item.clone()).chain(from.iter().cloned()).collect());
         let (target_only, source_only) = (at(vec![item.clone()]), at(from));

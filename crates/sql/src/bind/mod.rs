@@ -1,7 +1,10 @@
 //! The binder: follows every protected value through a statement, turns the literals and parameters that meet one
 //! into slots, and refuses whatever the column's protection does not allow.
 
+mod arrays;
 mod cases;
+mod defaults;
+mod definition;
 mod dml;
 mod execute;
 mod expr;
@@ -15,12 +18,15 @@ mod scope;
 mod search;
 mod select;
 mod set;
+mod sources;
 mod unnest;
 mod value;
 mod values;
 mod view;
 mod with;
 
+pub(crate) use arrays::element;
+pub(crate) use definition::Definition;
 pub(crate) use execute::execute;
 
 use std::collections::BTreeSet;

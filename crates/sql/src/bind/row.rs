@@ -1,15 +1,13 @@
-//! Comparisons of rows, with values of a subquery, and with arrays that are not written out.
+//! Comparisons of rows, and with values of a subquery.
 
-use drieslot_schema::LogicalType;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AConst, AExpr, AExprKind, Node, ParamRef, RowExpr, SelectStmt, TypeName, a_const::Val};
+use pg_query::protobuf::{AExpr, AExprKind, Node, RowExpr, SelectStmt};
 
 use super::scope::Scope;
-use super::value::Meeting;
-use super::{Binder, FIRST_SLOT, Flow, Need, Output, Ty, not_allowed};
+use super::value::{Literal, Meeting, value};
+use super::{Binder, Flow, Need, Output, Ty, not_allowed};
 use crate::refusal::{Refusal, Result};
-use crate::statement::{CellSlot, Purpose, Slot, SlotSource, Typed};
-use crate::types::{is_text, logical, loosened};
+use crate::types::is_text;
 
 fn row(node: Option<&mut Node>) -> Option<&mut RowExpr> {
     match node.and_then(|node| node.node.as_mut()) {
@@ -118,56 +116,6 @@ impl Binder<'_> {
         }
         self.convert_output(query, index, flow, Meeting::Compare)
     }
-
-    /// `column = ANY ($1)` or `ANY ('{…}')`: the array becomes one of cells. `false` where it is no such array.
-    pub(super) fn array_of_cells(&mut self, need: Need, flow: &Flow, node: &mut Node, at: i32) -> Result<bool> {
-        let Some((source, cast)) = array(node) else { return Ok(false) };
-        let fits = cast.is_none_or(|ty| {
-            element(ty)
-                .is_some_and(|ty| ty == loosened(ty) && (ty == loosened(flow.ty) || (is_text(ty) && is_text(flow.ty))))
-        });
-        if !fits {
-            let message = format!("column {} is of type {}, not that of the array", flow.column.id, flow.ty);
-            return Err(Refusal::new("42804", message)
-                .hint(format!("Cast the array to {}[].", loosened(flow.ty)))
-                .column(&flow.column.id)
-                .at(at));
-        }
-        self.needs(need, flow, at)?;
-        let ty = if matches!(flow.ty, LogicalType::Numeric(Some(_))) { flow.ty } else { loosened(flow.ty) };
-        let value = Typed { column: flow.column.clone(), ty };
-        let number = i32::try_from(self.slots.len()).ok().and_then(|index| FIRST_SLOT.checked_add(index));
-        let number = number.ok_or_else(|| Refusal::new("54000", "the statement has too many literals"))?;
-        self.slots.push(Slot::Cells(CellSlot { source, value, purpose: Purpose::Compare }));
-        *node = Node { node: Some(NodeEnum::ParamRef(ParamRef { number, location: at })) };
-        Ok(true)
-    }
-}
-
-/// A parameter or a text that holds an array, and the type of the cast around it.
-#[allow(clippy::wildcard_enum_match_arm, reason = "nothing else is an array that is not written out")]
-fn array(node: &Node) -> Option<(SlotSource, Option<&TypeName>)> {
-    let (node, cast) = match &node.node {
-        Some(NodeEnum::TypeCast(cast)) => (cast.arg.as_deref()?, Some(cast.type_name.as_ref()?)),
-        Some(_) | None => (node, None),
-    };
-    match node.node.as_ref()? {
-        NodeEnum::ParamRef(param) if (1..FIRST_SLOT).contains(&param.number) => {
-            Some((SlotSource::Param(u32::try_from(param.number).ok()?), cast))
-        }
-        NodeEnum::AConst(AConst { val: Some(Val::Sval(text)), .. }) => {
-            Some((SlotSource::Literal { text: Some(text.sval.clone()), explicit_cast: false }, cast))
-        }
-        _ => None,
-    }
-}
-
-/// The type of an array's elements.
-fn element(ty: &TypeName) -> Option<LogicalType> {
-    if ty.array_bounds.len() != 1 {
-        return None;
-    }
-    logical(&TypeName { array_bounds: Vec::new(), ..ty.clone() })
 }
 
 /// Whether a column of a query of literals is NULL in one of its rows.
@@ -177,7 +125,7 @@ fn gives_null(query: &Node, index: usize) -> bool {
 }
 
 fn select_gives_null(select: &SelectStmt, index: usize) -> bool {
-    let is_null = |node: &Node| matches!(&node.node, Some(NodeEnum::AConst(constant)) if constant.isnull);
+    let is_null = |node: &Node| value(node).is_some_and(|value| matches!(value.literal, Literal::Null));
     let sides = [select.larg.as_deref(), select.rarg.as_deref()];
     let rows = select.values_lists.iter().any(|row| match &row.node {
         Some(NodeEnum::List(row)) => row.items.get(index).is_some_and(is_null),

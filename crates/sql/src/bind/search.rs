@@ -5,7 +5,7 @@
 
 use drieslot_schema::ColumnId;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExpr, AExprKind, ColumnRef, FuncCall, Node};
+use pg_query::protobuf::{AExpr, AExprKind, BoolExpr, BoolExprType, ColumnRef, FuncCall, Node};
 
 use super::expr::column_ref;
 use super::scope::Scope;
@@ -20,7 +20,11 @@ use crate::types::{is_builtin, is_text, logical, quoted, strings};
 /// `drieslot.has_words(column, words)`.
 pub(crate) const WORDS: (&str, &str) = ("drieslot", "has_words");
 
+/// Each value of a list is a search of its own.
+const MAX_AMONG: usize = 100;
+
 /// The column that is searched: `name`, `lower(name)`, `upper(name)`, as text or not.
+#[derive(Clone)]
 struct Subject {
     flow: Flow,
     case: LetterCase,
@@ -79,6 +83,14 @@ fn within_text_cast(node: &Node) -> &Node {
         }
         Some(_) | None => node,
     }
+}
+
+/// An array's elements, where it is cast to an array of texts without a length.
+fn within_array_cast(node: &Node) -> &Node {
+    let Some(NodeEnum::TypeCast(cast)) = &node.node else { return node };
+    let element = cast.type_name.as_ref().and_then(super::arrays::element).as_ref().and_then(logical);
+    let text = element.is_some_and(|ty| is_text(ty) && ty.typmod() == -1);
+    cast.arg.as_deref().filter(|_| text).unwrap_or(node)
 }
 
 fn subject(node: &Node, scope: &Scope<'_>) -> Result<Option<Subject>> {
@@ -182,6 +194,9 @@ impl Binder<'_> {
             return self.searched(test, subject, pattern, negated, at).map(Some);
         }
         let equality = [("=", false), ("<>", true)].into_iter().find(|(name, _)| is_builtin(&expr.name, name));
+        if let (AExprKind::AexprIn | AExprKind::AexprOpAny, Some((_, negated))) = (kind, equality) {
+            return self.among(kind, (left, right, negated), scope, at);
+        }
         let (AExprKind::AexprOp, Some((_, negated))) = (kind, equality) else { return Ok(None) };
         for (side, other) in [(left, right), (right, left)] {
             if let Some(subject) = subject(side, scope)?.filter(|subject| subject.case != LetterCase::Kept) {
@@ -190,6 +205,49 @@ impl Binder<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// `lower(name) IN (…)` and `= ANY (ARRAY[…])`: one search for each.
+    fn among(
+        &mut self,
+        kind: AExprKind,
+        (left, right, negated): (&Node, &Node, bool),
+        scope: &Scope<'_>,
+        at: i32,
+    ) -> Result<Option<Node>> {
+        let Some(subject) = subject(left, scope)?.filter(|subject| subject.case != LetterCase::Kept) else {
+            return Ok(None);
+        };
+        let what = "equality of lower() or upper()";
+        let items = match &within_array_cast(right).node {
+            Some(NodeEnum::List(list)) => &list.items,
+            Some(NodeEnum::AArrayExpr(array)) if !negated && !array.elements.is_empty() => &array.elements,
+            Some(_) | None => {
+                if !subject.flow.column.search {
+                    self.usable(&subject, right, what, at)?;
+                }
+                return Err(not_allowed(&subject.flow, "this comparison of lower() or upper()", at)
+                    .hint("Write the values out: IN (…, …)."));
+            }
+        };
+        if items.len() > MAX_AMONG {
+            return Err(not_allowed(&subject.flow, "a list of so many values for lower() or upper()", at)
+                .hint(format!("Write at most {MAX_AMONG} values.")));
+        }
+        let mut args = Vec::with_capacity(items.len());
+        for item in items {
+            let pattern = self.usable(&subject, item, what, at)?;
+            args.push(self.searched(SearchTest::Equal, subject.clone(), pattern, negated, at)?);
+        }
+        let all = kind == AExprKind::AexprIn && negated;
+        let boolop = if all { BoolExprType::AndExpr } else { BoolExprType::OrExpr } as i32;
+        Ok(Some(match (args.pop(), args.is_empty()) {
+            (Some(one), true) => one,
+            (last, _) => {
+                args.extend(last);
+                Node { node: Some(NodeEnum::BoolExpr(Box::new(BoolExpr { boolop, args, ..BoolExpr::default() }))) }
+            }
+        }))
     }
 
     /// `drieslot.has_words(column, words)`; `None` for any other call.
@@ -231,6 +289,9 @@ impl Binder<'_> {
         at: i32,
     ) -> Result<Node> {
         let Subject { flow, case, column } = subject;
+        if flow.origins.is_empty() {
+            return Err(not_allowed(&flow, "a search in a list of values", at));
+        }
         let keeps = case == LetterCase::Kept
             && pattern.case == LetterCase::Kept
             && pattern.parts.iter().all(|part| part.case == LetterCase::Kept);
@@ -239,7 +300,10 @@ impl Binder<'_> {
             None if keeps => Ctype::Ascii,
             None => {
                 return Err(not_allowed(&flow, "a search without regard to case", at)
-                    .detail("How this database maps letters (its locale or provider) is not understood.")
+                    .detail(
+                        "This database maps letters by ICU or by rules of its locale's own, where one letter may become several \
+                         and what stands around it counts.",
+                    )
                     .hint("Use LIKE, or drieslot.has_words(column, words)."));
             }
         };

@@ -414,7 +414,7 @@ pub(super) fn location(node: &Node) -> i32 {
 type Star = (Option<(Option<String>, String)>, i32);
 
 /// The table before a star, where the target is a star.
-fn star(target: &ResTarget) -> Option<Result<Star>> {
+pub(super) fn star(target: &ResTarget) -> Option<Result<Star>> {
     let Some(NodeEnum::ColumnRef(column)) = target.val.as_deref().and_then(|node| node.node.as_ref()) else {
         return None;
     };

@@ -1,15 +1,13 @@
-//! INSERT … SELECT * FROM unnest('{…}'::type[], …): how Django inserts many rows. The elements of the array literals
-//! become cells.
+//! INSERT … SELECT * FROM unnest('{…}'::type[], …), and its like: how drivers and ORMs insert many rows. The elements of
+//! the arrays become cells.
 //!
-//! Owns this one shape; an array that is a parameter is refused for a protected
-//! column.
+//! Owns these shapes; any other source of an INSERT is bound as a query.
 
 use drieslot_schema::LogicalType;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{
-    AArrayExpr, AConst, AStar, FuncCall, Node, ResTarget, SelectStmt, TypeCast, TypeName, a_const::Val,
-};
+use pg_query::protobuf::{AConst, AStar, FuncCall, Node, ResTarget, SelectStmt, TypeCast, TypeName, a_const::Val};
 
+use super::arrays::{array_of_bytes, element};
 use super::dml::{computed, held};
 use super::scope::{Held, Item, Scope};
 use super::select::location;
@@ -49,10 +47,38 @@ pub(super) fn call(select: &mut SelectStmt) -> Option<&mut FuncCall> {
     (bare && is_builtin(&call.funcname, "unnest")).then_some(call)
 }
 
-/// The type of the elements, where it is a cast to an array of one dimension.
-fn element(ty: &TypeName) -> Option<TypeName> {
-    let one = matches!(ty.array_bounds.as_slice(), [_]) && !ty.setof && !ty.pct_type;
-    one.then(|| TypeName { array_bounds: Vec::new(), ..ty.clone() })
+fn is_unnest(call: &FuncCall) -> bool {
+    let bare = call.agg_order.is_empty() && call.agg_filter.is_none() && call.over.is_none();
+    bare && !call.func_variadic && matches!(call.args.as_slice(), [_]) && is_builtin(&call.funcname, "unnest")
+}
+
+/// `SELECT unnest($1::type[]), …` and `SELECT v.a, … FROM unnest($1::type[], …) AS v (a, …)`, with constants beside them.
+pub(super) fn is_list(select: &SelectStmt) -> bool {
+    let unnests = |node: &Node| match &node.node {
+        Some(NodeEnum::ResTarget(target)) => matches!(
+            target.val.as_deref().and_then(|value| value.node.as_ref()),
+            Some(NodeEnum::FuncCall(call)) if is_unnest(call)
+        ),
+        Some(_) | None => false,
+    };
+    let starred = |node: &Node| match &node.node {
+        Some(NodeEnum::ResTarget(target)) => super::select::star(target).is_some(),
+        Some(_) | None => true,
+    };
+    let named = |node: &Node| match &node.node {
+        Some(NodeEnum::RangeFunction(function)) => {
+            function.alias.as_ref().is_some_and(|alias| !alias.colnames.is_empty())
+        }
+        Some(_) | None => false,
+    };
+    super::values::is_bare(select)
+        && select.sort_clause.is_empty()
+        && !select.target_list.iter().any(starred)
+        && match select.from_clause.as_slice() {
+            [] => select.target_list.iter().any(unnests),
+            [one] => named(one),
+            [..] => false,
+        }
 }
 
 fn is_integer(ty: LogicalType) -> bool {
@@ -109,9 +135,45 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// An array literal becomes an array of cells.
-    fn cells_of(&mut self, node: &mut Node, to: &Flow, names: &Scope<'_>) -> Result<()> {
+    /// Binds a source that `is_list`.
+    pub(super) fn unnested_list(
+        &mut self,
+        select: &mut SelectStmt,
+        item: &Item,
+        targets: &[usize],
+        names: &Scope<'_>,
+    ) -> Result<()> {
+        let mut items = self.items_of(&mut select.from_clause, names)?;
+        let mut assigned = Vec::new();
+        for (node, to) in select.target_list.iter_mut().zip(targets) {
+            let Some(NodeEnum::ResTarget(target)) = &mut node.node else { continue };
+            assigned.extend(target.val.as_deref_mut().map(|value| (value, *to)));
+        }
+        let mut given = Vec::new();
+        for (value, to) in &mut assigned {
+            given.push((&mut **value, held(item, *to)?.clone()));
+        }
+        self.lists_of_values(&mut select.from_clause, &mut items, &mut given, &[], names)?;
+        let scope = Scope { items, ctes: Vec::new(), parent: Some(names) };
+        for (value, to) in assigned {
+            match (held(item, to)?, &mut value.node) {
+                (Held::Protected(to), Some(NodeEnum::FuncCall(call))) if is_unnest(call) => {
+                    self.mark(to, Use::Write);
+                    let array = call.args.first_mut().ok_or_else(|| computed(to, call.location))?;
+                    self.cells_of(array, to, names)?;
+                }
+                (Held::Protected(_) | Held::Plain | Held::Barred(_), _) => self.assign(value, item, to, &scope)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// An array becomes an array of cells; its type must be known.
+    pub(super) fn cells_of(&mut self, node: &mut Node, to: &Flow, names: &Scope<'_>) -> Result<()> {
         let at = location(node);
+        if self.listed_array(node, to, (Meeting::Store, names))? {
+            return Ok(());
+        }
         let (text, casts) = literal(node).ok_or_else(|| computed(to, at))?;
         let values = elements(text).ok_or_else(|| computed(to, at))?;
         let outer = casts.first().cloned().ok_or_else(|| computed(to, at))?;
@@ -142,18 +204,7 @@ impl Binder<'_> {
             self.cell(&mut cell, &to.column, Meeting::Store)?;
             cells.push(cell);
         }
-        let array = AArrayExpr { elements: cells, location: at, ..AArrayExpr::default() };
-        let ty = TypeName { array_bounds: vec![unbounded()], ..super::values::bytea() };
-        let cast = TypeCast {
-            arg: Some(Box::new(Node { node: Some(NodeEnum::AArrayExpr(array)) })),
-            type_name: Some(ty),
-            location: at,
-        };
-        node.node = Some(NodeEnum::TypeCast(Box::new(cast)));
+        *node = array_of_bytes(cells, at);
         Ok(())
     }
-}
-
-fn unbounded() -> Node {
-    Node { node: Some(NodeEnum::Integer(pg_query::protobuf::Integer { ival: -1 })) }
 }

@@ -2,7 +2,7 @@
 
 use drieslot_schema::{LogicalType, Protected, Protection};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AConst, Node, ParamRef, a_const::Val};
+use pg_query::protobuf::{AConst, Node, a_const::Val};
 
 use super::{Binder, FIRST_SLOT};
 use crate::refusal::{Refusal, Result};
@@ -171,12 +171,16 @@ impl Binder<'_> {
             Literal::Parameter(number) => SlotSource::Param(number),
         };
         let purpose = if meeting == Meeting::Store { Purpose::Store } else { Purpose::Compare };
-        let number = i32::try_from(self.slots.len()).ok().and_then(|index| FIRST_SLOT.checked_add(index));
-        let number = number.ok_or_else(|| Refusal::new("54000", "the statement has too many literals"))?;
-        self.slots.push(Slot::Cell(CellSlot { source, value: Typed { column: column.clone(), ty }, purpose }));
-        *node = Node { node: Some(NodeEnum::ParamRef(ParamRef { number, location })) };
+        let slot = CellSlot { source, value: Typed { column: column.clone(), ty }, purpose };
+        *node = self.slot(Slot::Cell(slot), location)?;
         Ok(())
     }
+}
+
+/// The type to read the elements of an array with that is cast to an array of `cast`, and whether that shortens or rounds.
+pub(super) fn element_as(column: &Protected, cast: LogicalType, meeting: Meeting) -> Result<(LogicalType, bool)> {
+    let literal = Literal::Parameter(0);
+    read_as(column, &Value { literal, cast: Some(cast), blank_padded: false, location: 0 }, meeting)
 }
 
 /// The type to read the value with, and whether an explicit cast shortens or rounds it.

@@ -153,7 +153,7 @@ fn loosens(inner: &TypeName, outer: &TypeName) -> bool {
     inner.is_some() && inner == outer.map(loosened)
 }
 
-fn mixed(to: &Flow, at: i32) -> Refusal {
+pub(super) fn mixed(to: &Flow, at: i32) -> Refusal {
     Refusal::unsupported(format!(
         "the column {} takes values of one kind from VALUES or CASE, and of its own type",
         to.column.id

@@ -16,6 +16,7 @@ use crate::parse;
 use crate::reflect;
 use crate::refusal::{Refusal, Result};
 use crate::statement::{Search, Slot, Use};
+use crate::types::{is_text, is_within};
 
 /// Views on views end here, whatever the catalogue says.
 const MAX_DEPTH: u8 = 32;
@@ -116,8 +117,8 @@ fn agrees(env: &Env<'_>, id: &TableId, name: &str, found: &Held) -> Result<()> {
     let fits = match found {
         Held::Protected(flow) => {
             let column = &flow.column;
-            (&column.domain, column.protection, column.search, flow.ty)
-                == (&wanted.domain, wanted.protection, wanted.search, wanted.ty)
+            (&column.domain, column.protection, column.search) == (&wanted.domain, wanted.protection, wanted.search)
+                && (flow.ty == wanted.ty || (is_text(flow.ty) && is_within(flow.ty, wanted.ty)))
         }
         Held::Plain | Held::Barred(_) => false,
     };

@@ -4,12 +4,13 @@ use drieslot_schema::{TableId, Unlisted};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AlterObjectSchemaStmt, AlterTableCmd, AlterTableType, Node, ObjectType, RenameStmt};
 
-use super::{column, create, name_of, protected, rewritten, unmentioned};
+use super::{column, create, name_of, protected, unmentioned};
+use crate::bind::Definition;
 use crate::census::Census;
 use crate::decide::Decision;
 use crate::env::{Env, Place, no_relation, unlisted_table};
 use crate::refusal::{Refusal, Result};
-use crate::statement::Command;
+use crate::statement::{Command, Kind};
 
 pub(super) fn table(env: &Env<'_>, node: &mut Node, census: &Census) -> Result<Decision> {
     let Some(NodeEnum::AlterTableStmt(alter)) = &mut node.node else { return Err(missing()) };
@@ -28,13 +29,25 @@ pub(super) fn table(env: &Env<'_>, node: &mut Node, census: &Census) -> Result<D
     }
     let bound = place == Place::Bound;
     relation.id.schema.clone_into(&mut range.schemaname);
+    let commands = alter.cmds.clone();
+    let added = commands.iter().filter_map(added_column);
+    let added = added.filter(|name| relation.columns.iter().all(|column| column.name != *name));
+    let columns = relation.columns.iter().map(|column| column.name.as_str()).chain(added);
+    let mut definition = Definition::new(env, &relation.id, columns);
     let mut changed = false;
-    for node in &mut alter.cmds {
+    for mut node in std::mem::take(&mut alter.cmds) {
         let Some(NodeEnum::AlterTableCmd(command)) = &mut node.node else { return Err(missing()) };
-        changed |= alter_command(env, &relation.id, command, bound, census)?;
+        if let Some(retyped) = retyped(env, &relation.id, command)? {
+            alter.cmds.extend(retyped);
+            changed = true;
+            continue;
+        }
+        changed |= alter_command(env, &relation.id, command, (bound, census), &mut definition)?;
+        alter.cmds.push(node);
     }
     if changed {
-        return rewritten(node, Command::Ddl, vec![relation.id.clone()]);
+        let rewritten = definition.finish(node, relation.id.clone())?;
+        return Ok(Decision::pass(Command::Ddl).kind(Kind::Rewritten(Box::new(rewritten))));
     }
     Ok(Decision::pass(Command::Ddl))
 }
@@ -43,14 +56,33 @@ fn missing() -> Refusal {
     Refusal::internal("a statement without its table")
 }
 
+fn added_column(node: &Node) -> Option<&str> {
+    let Some(NodeEnum::AlterTableCmd(command)) = &node.node else { return None };
+    let adds = command.subtype == AlterTableType::AtAddColumn as i32;
+    match &command.def.as_deref()?.node {
+        Some(NodeEnum::ColumnDef(column)) => Some(column.colname.as_str()).filter(|_| adds),
+        Some(_) | None => None,
+    }
+}
+
+/// ALTER COLUMN … TYPE of a column that holds cells.
+fn retyped(env: &Env<'_>, id: &TableId, command: &AlterTableCmd) -> Result<Option<Vec<Node>>> {
+    let alters = command.subtype == AlterTableType::AtAlterColumnType as i32;
+    let Some(column) = protected(env, id, &command.name).filter(|_| alters) else { return Ok(None) };
+    match command.def.as_deref().map(|def| &def.node) {
+        Some(Some(NodeEnum::ColumnDef(definition))) => column::retyped(env, column, definition).map(Some),
+        Some(_) | None => Err(missing()),
+    }
+}
+
 /// One command; whether it was rewritten.
 #[allow(clippy::wildcard_enum_match_arm, reason = "refused where columns are protected")]
 fn alter_command(
     env: &Env<'_>,
     id: &TableId,
     command: &mut AlterTableCmd,
-    bound: bool,
-    census: &Census,
+    (bound, census): (bool, &Census),
+    definition: &mut Definition<'_>,
 ) -> Result<bool> {
     let kind = AlterTableType::try_from(command.subtype).unwrap_or(AlterTableType::Undefined);
     let column = protected(env, id, &command.name);
@@ -62,21 +94,21 @@ fn alter_command(
     };
     match kind {
         AlterTableType::AtAddColumn => match command.def.as_deref_mut().map(|def| &mut def.node) {
-            Some(Some(NodeEnum::ColumnDef(definition))) => column::define(env, id, definition),
+            Some(Some(NodeEnum::ColumnDef(column))) => column::define(env, id, column, definition),
             Some(_) | None => Err(missing()),
         },
-        AlterTableType::AtAddConstraint => match command.def.as_deref().map(|def| &def.node) {
-            Some(Some(NodeEnum::Constraint(constraint))) => create::constraint_of(env, id, constraint).map(|()| false),
+        AlterTableType::AtAddConstraint => match command.def.as_deref_mut().map(|def| &mut def.node) {
+            Some(Some(NodeEnum::Constraint(constraint))) => create::constraint_of(env, id, constraint, definition),
             Some(_) | None => Err(missing()),
         },
         AlterTableType::AtDropConstraint if bound && command.name.ends_with(column::CELL_CHECK) => {
             Err(refuse("dropping the check that takes nothing but cells"))
         }
-        AlterTableType::AtColumnDefault if column.is_some() && command.def.is_some() => Err(refuse("SET DEFAULT")),
+        AlterTableType::AtColumnDefault => match (column, command.def.as_deref_mut()) {
+            (Some(column), Some(value)) => definition.default(value, &env.declared(column)).map(|()| true),
+            (None, _) | (_, None) => Ok(false),
+        },
         AlterTableType::AtAlterColumnType => {
-            if column.is_some() {
-                return Err(refuse("ALTER COLUMN … TYPE"));
-            }
             unmentioned(env, id, command.def.as_deref(), "USING")?;
             if let Some(Some(NodeEnum::ColumnDef(definition))) = command.def.as_deref().map(|def| &def.node) {
                 unmentioned(env, id, definition.raw_default.as_deref(), "USING")?;
@@ -84,7 +116,6 @@ fn alter_command(
             Ok(false)
         }
         AlterTableType::AtDropConstraint
-        | AlterTableType::AtColumnDefault
         | AlterTableType::AtDropNotNull
         | AlterTableType::AtSetNotNull
         | AlterTableType::AtSetStatistics

@@ -1,13 +1,15 @@
 //! One protected column in a definition: its declared type becomes `bytea` that takes nothing but cells.
 
-use drieslot_schema::{Protected, Protection, TableId};
+use drieslot_schema::{LogicalType, Protected, Protection, TableId};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{ColumnDef, ConstrType, Constraint, Node};
+use pg_query::protobuf::{AConst, ColumnDef, ConstrType, Constraint, Node, a_const::Val};
 
+use crate::bind::Definition;
+use crate::census::Mentions;
 use crate::env::{Env, no_relation};
 use crate::parse;
 use crate::refusal::{Refusal, Result};
-use crate::types::{is_text, logical, quoted, spelled, strings};
+use crate::types::{is_text, is_within, logical, quoted, spelled, strings};
 
 use super::{name_of, protected, unmentioned};
 
@@ -23,33 +25,42 @@ const MAX_NAME_BYTES: usize = 63;
 pub(super) const CELL_CHECK: &str = "_is_cell";
 
 /// Makes a column definition physical; whether it changed.
-pub(super) fn define(env: &Env<'_>, id: &TableId, column: &mut ColumnDef) -> Result<bool> {
+pub(super) fn define(
+    env: &Env<'_>,
+    id: &TableId,
+    column: &mut ColumnDef,
+    definition: &mut Definition<'_>,
+) -> Result<bool> {
     let Some(table) = env.table(id) else {
         foreign_keys(env, id, column)?;
         return Ok(false);
     };
     let listed = env.listed_column(table, &column.colname).map_err(|refusal| refusal.at(column.location))?;
     let Some(classified) = listed.and_then(|listed| listed.protected.as_ref()) else {
-        for node in &column.constraints {
-            if let Some(NodeEnum::Constraint(constraint)) = &node.node {
+        let mut changed = false;
+        for node in &mut column.constraints {
+            let Some(NodeEnum::Constraint(constraint)) = &mut node.node else { continue };
+            if constraint.contype == ConstrType::ConstrCheck as i32 {
+                changed |= check(env, id, constraint.raw_expr.as_deref_mut(), definition)?;
+            } else {
                 unmentioned(env, id, constraint.raw_expr.as_deref(), "an expression")?;
             }
         }
         foreign_keys(env, id, column)?;
-        return Ok(false);
+        return Ok(changed);
     };
-    check_type(column, classified)?;
+    let classified = &Protected { ty: declared_type(column, classified)?, ..classified.clone() };
     check_collation(column, classified)?;
-    for node in &column.constraints {
-        let Some(NodeEnum::Constraint(constraint)) = &node.node else {
+    for node in &mut column.constraints {
+        let Some(NodeEnum::Constraint(constraint)) = &mut node.node else {
             return Err(refuse(classified, "this constraint"));
         };
-        check_column_constraint(env, id, constraint, classified)?;
+        column_constraint(env, id, constraint, (classified, definition))?;
     }
     if column.raw_default.is_some() || !column.identity.is_empty() || !column.generated.is_empty() {
         return Err(refuse(classified, "a default, an identity or a generated value"));
     }
-    become_cell(column, classified)?;
+    become_cell(env, column, classified)?;
     Ok(true)
 }
 
@@ -71,10 +82,11 @@ fn refuse(column: &Protected, what: &str) -> Refusal {
         .column(&column.id)
 }
 
-fn check_type(column: &ColumnDef, classified: &Protected) -> Result<()> {
+/// The type that a column is declared with: the classification's, or a narrower text.
+pub(super) fn declared_type(column: &ColumnDef, classified: &Protected) -> Result<LogicalType> {
     let declared = column.type_name.as_ref().ok_or_else(|| refuse(classified, "a column without a type"))?;
-    if logical(declared) == Some(classified.ty) {
-        return Ok(());
+    if let Some(ty) = logical(declared).filter(|ty| is_within(*ty, classified.ty)) {
+        return Ok(ty);
     }
     let (declared, ty) = (spelled(declared), classified.ty);
     Err(Refusal::new("42804", format!("column {} is declared as {declared} but classified as {ty}", classified.id))
@@ -98,11 +110,29 @@ fn check_collation(column: &ColumnDef, classified: &Protected) -> Result<()> {
     Err(refuse(classified, "a collation of the database's own"))
 }
 
-fn is_null(node: Option<&Node>) -> bool {
-    matches!(node.and_then(|node| node.node.as_ref()), Some(NodeEnum::AConst(constant)) if constant.isnull)
+/// A CHECK; whether it speaks of protected columns, and so has changed.
+pub(super) fn check(
+    env: &Env<'_>,
+    id: &TableId,
+    expr: Option<&mut Node>,
+    definition: &mut Definition<'_>,
+) -> Result<bool> {
+    let Some(expr) = expr else { return Ok(false) };
+    let mentions = Mentions::of(expr)?;
+    if !mentions.iter().any(|name| protected(env, id, name).is_some()) {
+        unmentioned(env, id, Some(expr), "CHECK")?;
+        return Ok(false);
+    }
+    definition.check(expr)?;
+    Ok(true)
 }
 
-fn check_column_constraint(env: &Env<'_>, id: &TableId, constraint: &Constraint, classified: &Protected) -> Result<()> {
+fn column_constraint(
+    env: &Env<'_>,
+    id: &TableId,
+    constraint: &mut Constraint,
+    (classified, definition): (&Protected, &mut Definition<'_>),
+) -> Result<()> {
     match ConstrType::try_from(constraint.contype).unwrap_or(ConstrType::Undefined) {
         ConstrType::ConstrNull
         | ConstrType::ConstrNotnull
@@ -112,11 +142,13 @@ fn check_column_constraint(env: &Env<'_>, id: &TableId, constraint: &Constraint,
         | ConstrType::ConstrAttrImmediate
         | ConstrType::ConstrAttrEnforced
         | ConstrType::ConstrAttrNotEnforced => Ok(()),
-        ConstrType::ConstrDefault if is_null(constraint.raw_expr.as_deref()) => Ok(()),
-        ConstrType::ConstrDefault => Err(refuse(classified, "a default")),
+        ConstrType::ConstrDefault => match constraint.raw_expr.as_deref_mut() {
+            Some(expr) => definition.default(expr, classified),
+            None => Err(refuse(classified, "a default")),
+        },
         ConstrType::ConstrPrimary | ConstrType::ConstrUnique => key(classified, "PRIMARY KEY or UNIQUE"),
         ConstrType::ConstrForeign => foreign_key(env, id, &[classified.id.column.as_str()], constraint),
-        ConstrType::ConstrCheck => Err(refuse(classified, "CHECK")),
+        ConstrType::ConstrCheck => check(env, id, constraint.raw_expr.as_deref_mut(), definition).map(|_| ()),
         ConstrType::ConstrGenerated => Err(refuse(classified, "a generated value")),
         ConstrType::ConstrIdentity => Err(refuse(classified, "an identity")),
         ConstrType::ConstrExclusion | ConstrType::Undefined => Err(refuse(classified, "this constraint")),
@@ -191,19 +223,40 @@ pub(crate) fn check_name(column: &str) -> String {
     format!("{}{CELL_CHECK}", column.get(..end).unwrap_or_default())
 }
 
-fn become_cell(column: &mut ColumnDef, classified: &Protected) -> Result<()> {
-    let (least, first) = match classified.protection {
+/// What takes nothing but cells of the column; it says the declared type where the classification's is another.
+fn cell_check(env: &Env<'_>, column: &Protected) -> String {
+    let (least, first) = match column.protection {
         Protection::Sealed => (SEALED_MIN_BYTES, SEALED_FIRST_BYTE),
         Protection::Exact => (EXACT_MIN_BYTES, EXACT_FIRST_BYTE),
-        Protection::Ordered => (EXACT_MIN_BYTES + classified.ty.order_bits().map_or(0, u32::from), ORDERED_FIRST_BYTE),
+        Protection::Ordered => (EXACT_MIN_BYTES + column.ty.order_bits().map_or(0, u32::from), ORDERED_FIRST_BYTE),
     };
-    let (least, first) = if classified.search { (least + 3, first | SEARCH) } else { (least, first) };
+    let (least, first) = if column.search { (least + 3, first | SEARCH) } else { (least, first) };
+    let classified = protected(env, &column.id.table, &column.id.column).map(|classified| classified.ty);
+    let declared = match classified == Some(column.ty) {
+        true => String::new(),
+        false => format!(" AND '{}'::pg_catalog.text IS NOT NULL", column.ty),
+    };
+    let (check, name) = (quoted(&check_name(&column.id.column)), quoted(&column.id.column));
+    format!(
+        "CONSTRAINT {check} CHECK (pg_catalog.octet_length({name}) >= {least} \
+         AND pg_catalog.get_byte({name}, 0) = {first}{declared})"
+    )
+}
+
+/// The declared type in such a check.
+pub(crate) fn declared_in(check: &Constraint) -> Option<LogicalType> {
+    let Some(NodeEnum::BoolExpr(all)) = &check.raw_expr.as_deref()?.node else { return None };
+    let Some(NodeEnum::NullTest(test)) = &all.args.last()?.node else { return None };
+    let Some(NodeEnum::TypeCast(cast)) = &test.arg.as_deref()?.node else { return None };
+    match &cast.arg.as_deref()?.node {
+        Some(NodeEnum::AConst(AConst { val: Some(Val::Sval(text)), .. })) => text.sval.parse().ok(),
+        Some(_) | None => None,
+    }
+}
+
+fn become_cell(env: &Env<'_>, column: &mut ColumnDef, classified: &Protected) -> Result<()> {
     let name = quoted(&column.colname);
-    let check = quoted(&check_name(&column.colname));
-    let text = format!(
-        "CREATE TABLE t ({name} pg_catalog.bytea CONSTRAINT {check} CHECK (pg_catalog.octet_length({name}) >= {least} \
-         AND pg_catalog.get_byte({name}, 0) = {first}))"
-    );
+    let text = format!("CREATE TABLE t ({name} pg_catalog.bytea {})", cell_check(env, classified));
     let failed = || Refusal::internal("the cell's check cannot be written");
     let statement = parse::parse(&text)?.stmts.pop().and_then(|raw| raw.stmt).ok_or_else(failed)?;
     let Some(NodeEnum::CreateStmt(create)) = statement.node else { return Err(failed()) };
@@ -214,4 +267,36 @@ fn become_cell(column: &mut ColumnDef, classified: &Protected) -> Result<()> {
     column.coll_clause = None;
     column.constraints.extend(physical.constraints);
     Ok(())
+}
+
+/// ALTER COLUMN … TYPE: the commands in its place, which leave the cells and make their check anew.
+pub(super) fn retyped(env: &Env<'_>, column: &Protected, definition: &ColumnDef) -> Result<Vec<Node>> {
+    let ty = declared_type(definition, column)?;
+    let own = |node: &Node| matches!(&node.node, Some(NodeEnum::ColumnRef(of)) if strings(&of.fields) == [column.id.column.as_str()]);
+    let as_it_is = match definition.raw_default.as_deref() {
+        None => true,
+        Some(Node { node: Some(NodeEnum::TypeCast(cast)) }) => {
+            cast.arg.as_deref().is_some_and(own) && cast.type_name.as_ref().and_then(logical) == Some(ty)
+        }
+        Some(using) => own(using),
+    };
+    if !as_it_is || definition.coll_clause.is_some() {
+        return Err(refuse(column, "USING or COLLATE in ALTER COLUMN … TYPE"));
+    }
+    let before = env.declared(column).ty;
+    if !is_within(before, ty) {
+        return Err(refuse(column, &format!("a change of type from {before} to {ty}"))
+            .hint("Check in the application that every value fits, and bring the values over to a new column."));
+    }
+    if env.catalog.is_viewed(&column.id.table) {
+        return Err(refuse(column, "a change of type under a view").hint("Drop the view, and make it anew."));
+    }
+    let check = quoted(&check_name(&column.id.column));
+    let text =
+        format!("ALTER TABLE t DROP CONSTRAINT {check}, ADD {}", cell_check(env, &Protected { ty, ..column.clone() }));
+    let statement = parse::parse(&text)?.stmts.pop().and_then(|raw| raw.stmt);
+    match statement.and_then(|statement| statement.node) {
+        Some(NodeEnum::AlterTableStmt(alter)) => Ok(alter.cmds),
+        Some(_) | None => Err(Refusal::internal("the cell's check cannot be written")),
+    }
 }

@@ -4,13 +4,13 @@ use drieslot_schema::{TableId, Unlisted};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{ConstrType, Constraint, CreateStmt, Node};
 
-use super::{both, column, name_of, protected, rewritten, unmentioned};
-use crate::bind;
+use super::{both, column, name_of, protected, unmentioned};
+use crate::bind::{self, Definition};
 use crate::census::Census;
 use crate::decide::Decision;
 use crate::env::{Env, Place, unlisted_table};
 use crate::refusal::{Refusal, Result};
-use crate::statement::Command;
+use crate::statement::{Command, Kind};
 use crate::types::{string, strings};
 
 pub(super) fn table(env: &Env<'_>, node: &mut Node, census: &Census) -> Result<Decision> {
@@ -22,17 +22,22 @@ pub(super) fn table(env: &Env<'_>, node: &mut Node, census: &Census) -> Result<D
         return Err(unlisted_table(&id).at(range.location));
     }
     not_derived(env, create, &id, census)?;
+    let columns = create.table_elts.iter().filter_map(|node| match &node.node {
+        Some(NodeEnum::ColumnDef(column)) => Some(column.colname.as_str()),
+        Some(_) | None => None,
+    });
+    let mut definition = Definition::new(env, &id, columns);
     let mut changed = false;
     for node in &mut create.table_elts {
         changed |= match &mut node.node {
-            Some(NodeEnum::ColumnDef(column)) => column::define(env, &id, column)?,
-            Some(NodeEnum::Constraint(constraint)) => constraint_of(env, &id, constraint).map(|()| false)?,
+            Some(NodeEnum::ColumnDef(column)) => column::define(env, &id, column, &mut definition)?,
+            Some(NodeEnum::Constraint(constraint)) => constraint_of(env, &id, constraint, &mut definition)?,
             Some(_) | None => false,
         };
     }
-    for node in create.constraints.iter().chain(&create.nnconstraints) {
-        if let Some(NodeEnum::Constraint(constraint)) = &node.node {
-            constraint_of(env, &id, constraint)?;
+    for node in create.constraints.iter_mut().chain(&mut create.nnconstraints) {
+        if let Some(NodeEnum::Constraint(constraint)) = &mut node.node {
+            changed |= constraint_of(env, &id, constraint, &mut definition)?;
         }
     }
     partitioned(env, create, &id)?;
@@ -40,7 +45,7 @@ pub(super) fn table(env: &Env<'_>, node: &mut Node, census: &Census) -> Result<D
         if let Some(range) = &mut create.relation {
             id.schema.clone_into(&mut range.schemaname);
         }
-        rewritten(node, Command::Ddl, vec![id])?
+        Decision::pass(Command::Ddl).kind(Kind::Rewritten(Box::new(definition.finish(node, id)?)))
     } else {
         Decision::pass(Command::Ddl)
     };
@@ -99,9 +104,14 @@ fn partitioned(env: &Env<'_>, create: &CreateStmt, id: &TableId) -> Result<()> {
     Ok(())
 }
 
-/// A table constraint.
-pub(super) fn constraint_of(env: &Env<'_>, id: &TableId, constraint: &Constraint) -> Result<()> {
-    unmentioned(env, id, constraint.raw_expr.as_deref(), "CHECK")?;
+/// A table constraint; whether it has changed.
+pub(super) fn constraint_of(
+    env: &Env<'_>,
+    id: &TableId,
+    constraint: &mut Constraint,
+    definition: &mut Definition<'_>,
+) -> Result<bool> {
+    let changed = column::check(env, id, constraint.raw_expr.as_deref_mut(), definition)?;
     unmentioned(env, id, constraint.where_clause.as_deref(), "a condition")?;
     let kind = ConstrType::try_from(constraint.contype).unwrap_or(ConstrType::Undefined);
     for name in constraint.keys.iter().filter_map(string) {
@@ -117,5 +127,5 @@ pub(super) fn constraint_of(env: &Env<'_>, id: &TableId, constraint: &Constraint
     if kind == ConstrType::ConstrForeign {
         column::foreign_key(env, id, &strings(&constraint.fk_attrs), constraint)?;
     }
-    Ok(())
+    Ok(changed)
 }

@@ -43,6 +43,11 @@ pub(super) fn define(env: &Env<'_>, index: &mut IndexStmt) -> Result<bool> {
                 .hint("Leave it out: cells are indexed as bytes.")
                 .column(&column.id)
         };
+        // Of use for LIKE only, which no index on cells serves; equality it serves without.
+        if matches!(strings(&elem.opclass).last(), Some(&("varchar_pattern_ops" | "text_pattern_ops"))) {
+            elem.opclass.clear();
+            changed = true;
+        }
         if !elem.opclass.is_empty() || !elem.collation.is_empty() {
             return Err(refuse("an operator class or COLLATE"));
         }

@@ -10,7 +10,7 @@ use drieslot_schema::{Protected, TableId, Unlisted};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ObjectType, RangeVar, SelectStmt};
 
-pub(crate) use column::check_name;
+pub(crate) use column::{check_name, declared_in};
 
 use crate::census::{Census, Mentions, Named};
 use crate::decide::{Decision, touched};

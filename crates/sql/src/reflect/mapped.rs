@@ -173,7 +173,7 @@ fn name_literal(name: &str) -> String {
 fn shown(env: &Env<'_>) -> BTreeMap<(TableId, String), LogicalType> {
     let listed = env.classification.protected();
     let mut all: BTreeMap<_, _> =
-        listed.map(|column| ((column.id.table.clone(), column.id.column.clone()), column.ty)).collect();
+        listed.map(|column| ((column.id.table.clone(), column.id.column.clone()), env.declared(column).ty)).collect();
     for view in env.catalog.views() {
         let cells = view.columns.iter().any(|column| column.type_oid == BYTEA_OID);
         let Some(viewed) = cells.then(|| bind::viewed(env, view).ok()).flatten() else { continue };

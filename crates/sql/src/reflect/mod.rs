@@ -79,10 +79,11 @@ fn edited(env: &Env<'_>, text: &str, offset: usize, node: &Node, find: Find<'_>)
             edits.extend(shortened(&places, tokens, &id, offset)?);
         }
     }
+    edits.extend(veiled(text, offset, &places)?);
     if edits.is_empty() {
         return Ok(None);
     }
-    edits.sort_by_key(|(at, _)| at.start);
+    edits.sort_by_key(|(at, _)| (at.start, at.end));
     edits.dedup_by(|a, b| a.0 == b.0);
     let mut out = String::with_capacity(text.len() * 2);
     let mut from = 0;
@@ -141,6 +142,48 @@ fn shortened(
         edits.push((long.start..dot, String::new()));
     }
     Ok(edits)
+}
+
+/// PostgreSQL's functions that write the text of a default or a CHECK.
+const WRITERS: [&str; 2] = ["pg_get_expr", "pg_get_constraintdef"];
+/// A cell as they write it, for `regexp_replace`, within quotes.
+const CELL: &str = r"''\\x1[0-9a-f]{37,}''::bytea";
+
+/// Cells in such a text show as `[protected]`: in place of the call stands a subquery whose result bears its name.
+fn veiled(text: &str, offset: usize, places: &Places) -> Result<Vec<(Range<usize>, String)>> {
+    let mut edits = Vec::new();
+    for call in &places.calls {
+        let name = match call.names.as_slice() {
+            [name] => name,
+            [schema, name] if schema == "pg_catalog" => name,
+            _ => continue,
+        };
+        if !WRITERS.contains(&name.as_str()) {
+            continue;
+        }
+        let tokens = parse::tokens(text)?;
+        let at = name_at(&tokens, call.location, offset, call.names.len())?;
+        let end = closed(&tokens, at.end).ok_or_else(lost)?;
+        edits.push((at.start..at.start, "(SELECT pg_catalog.regexp_replace(".to_owned()));
+        edits.push((end..end, format!(", '{CELL}', '''[protected]''', 'g') AS {name})")));
+    }
+    Ok(edits)
+}
+
+/// The end of the parenthesis that opens next after a place.
+fn closed(tokens: &[ScanToken], from: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    for token in tokens.iter().filter(|token| usize::try_from(token.start).is_ok_and(|start| start >= from)) {
+        if token.token == Token::Ascii40 as i32 {
+            depth += 1;
+        } else if token.token == Token::Ascii41 as i32 {
+            depth = depth.checked_sub(1)?;
+            if depth == 0 {
+                return usize::try_from(token.end).ok();
+            }
+        }
+    }
+    None
 }
 
 /// Where a name of so many parts stands in the text.

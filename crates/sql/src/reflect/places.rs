@@ -36,6 +36,8 @@ pub(super) struct ColumnAt {
 pub(super) struct Places {
     pub(super) ranges: Vec<RangeAt>,
     pub(super) columns: Vec<ColumnAt>,
+    /// Function calls: the function's name, in its parts.
+    pub(super) calls: Vec<ColumnAt>,
     pub(super) ctes: BTreeSet<String>,
     pub(super) star: bool,
     aliases: BTreeSet<String>,
@@ -99,6 +101,7 @@ impl Visit for Places {
         match frame.name {
             "RangeVar" => self.ranges.push(frame.range),
             "ColumnRef" => self.columns.push(frame.column),
+            "FuncCall" => self.calls.push(frame.column),
             _ => {}
         }
     }
@@ -113,7 +116,10 @@ impl Visit for Places {
             ("CommonTableExpr", "ctename") => drop(self.ctes.insert(text.to_owned())),
             ("String", "sval") => {
                 let around = self.frames.len().checked_sub(3).and_then(|at| self.frames.get_mut(at));
-                if let Some(around) = around.filter(|around| around.name == "ColumnRef") {
+                let named = |around: &&mut Frame| {
+                    around.name == "ColumnRef" || (around.name, around.field) == ("FuncCall", "funcname")
+                };
+                if let Some(around) = around.filter(named) {
                     around.column.names.push(text.to_owned());
                 }
             }
@@ -126,7 +132,7 @@ impl Visit for Places {
         match (frame.name, frame.field) {
             ("RangeVar", "location") => frame.range.location = number,
             ("RangeVar", "inh") => frame.range.with_children = number != 0,
-            ("ColumnRef", "location") => frame.column.location = number,
+            ("ColumnRef" | "FuncCall", "location") => frame.column.location = number,
             _ => {}
         }
     }

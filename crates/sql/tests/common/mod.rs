@@ -54,6 +54,14 @@ pub fn tables() -> Vec<(&'static str, Vec<ColumnSpec>)> {
                 ("fee", "numeric", None),
             ],
         ),
+        (
+            "cards",
+            vec![
+                ("id", "integer", None),
+                ("label", "text", Some((Sealed, "cards.label"))),
+                ("code", "text", Some((Exact, "cards.code"))),
+            ],
+        ),
         ("towns", vec![("id", "integer", None), ("name", "text", None), ("city", "text", None)]),
     ]
 }
@@ -150,6 +158,9 @@ pub fn catalog() -> Catalog {
         &["people"],
     ));
     rows.extend(view("407", "lying", &[("who", "25")], " SELECT people.ssn AS who FROM people;", &["people"]));
+    for (column, cell) in [("label", r"'\x1101'::bytea"), ("code", r"'\x1201'::bytea")] {
+        rows.push(row(&["e", "102", "public", "cards", "r", column, cell]));
+    }
     rows.push(row(&["f", "300", "public", "peek", "f"]));
     rows.push(row(&["o", "301", "public", "<=>", "b"]));
     rows.push(row(&["t", "302", "public", "mood", "e"]));
@@ -175,10 +186,10 @@ pub fn catalog() -> Catalog {
 pub fn plan(sql: &str, catalog: &Catalog, classification: &Classification) -> Result<Vec<Statement>, Refusal> {
     let path = ["pg_catalog".to_owned(), "public".to_owned()];
     let nothing = |_: &str| None;
-    let session = Session { search_path: &path, prepared: &nothing, cursors: &nothing };
+    let session = Session { search_path: &path, standard_strings: true, prepared: &nothing, cursors: &nothing };
     let known = drieslot_sql::plan("SELECT 1", catalog, classification, &session)?.pop().map(Arc::new);
     let known = |name: &str| known.clone().filter(|_| name == "known");
-    let session = Session { search_path: &path, prepared: &known, cursors: &known };
+    let session = Session { search_path: &path, standard_strings: true, prepared: &known, cursors: &known };
     drieslot_sql::plan(sql, catalog, classification, &session)
 }
 
@@ -191,6 +202,7 @@ fn source(source: &SlotSource) -> String {
         SlotSource::Literal { text, explicit_cast } => format!("{text:?}{}", if *explicit_cast { " cast" } else { "" }),
         SlotSource::Param(number) => format!("${number}"),
         SlotSource::CastParam { number } => format!("${number} cast"),
+        SlotSource::Default => "default".to_owned(),
     }
 }
 

@@ -8,12 +8,15 @@ use super::value::Value;
 impl Generator<'_> {
     pub(crate) fn change(mut self) -> Query {
         let at = self.random.below(self.world.tables.len());
-        let text = match self.random.weighted(&[30, 12, 34, 16, 8]) {
+        let text = match self.random.weighted(&[30, 12, 30, 14, 8, 10, 10, 8]) {
             0 => self.insert(at),
             1 => self.insert_select(at),
             2 => self.update(at),
             3 => self.delete(at),
-            _ => self.change_in_with(at),
+            4 => self.change_in_with(at),
+            5 => self.insert_unnested(at),
+            6 => self.update_from_values(at),
+            _ => self.merge(at),
         };
         Query { text, values: self.values, ordered: false, changes: Some(self.world.tables[at].name.clone()) }
     }
@@ -54,7 +57,8 @@ impl Generator<'_> {
         let item = self.item(at, &table.name);
         let mut columns: Vec<usize> = (0..table.columns.len()).collect();
         if self.random.percent(60) {
-            let optional = |number: &usize| !table.columns[*number].not_null && !table.key.contains(number);
+            let nullable = |number: &usize| !table.columns[*number].not_null || table.has_default(*number);
+            let optional = |number: &usize| nullable(number) && !table.key.contains(number);
             let dropped: Vec<usize> = columns.iter().copied().filter(optional).collect();
             for number in dropped {
                 if self.random.percent(50) {

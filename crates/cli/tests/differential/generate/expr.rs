@@ -233,7 +233,17 @@ impl Generator<'_> {
             (Kind::Date, 0) => format!("least({}, {})", x.clone()?, x?),
             (Kind::Bool, _) => format!("({})", self.condition(scope, depth)),
             (Kind::Float, _) => format!("({} * 2)", x?),
-            (Kind::Date | Kind::StampTz | Kind::Uuid | Kind::Other, _) => x?,
+            (
+                Kind::Date
+                | Kind::StampTz
+                | Kind::Uuid
+                | Kind::Time
+                | Kind::Char
+                | Kind::Bytes
+                | Kind::Net
+                | Kind::Other,
+                _,
+            ) => x?,
         })
     }
 
@@ -280,7 +290,7 @@ impl Generator<'_> {
             3 => (format!("count(DISTINCT {})", self.column(scope, Use::Equal, None)?.sql), Kind::Int),
             4 | 5 => {
                 let column = self.column(scope, Use::Order, None)?;
-                if matches!(column.kind, Kind::Uuid | Kind::Bool) {
+                if matches!(column.kind, Kind::Uuid | Kind::Bool | Kind::Bytes | Kind::Net | Kind::Char | Kind::Time) {
                     return None;
                 }
                 let sql = format!("{}({})", self.random.pick(&["min", "max"]), column.sql);

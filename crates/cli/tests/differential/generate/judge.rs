@@ -5,7 +5,7 @@ use super::generator::{Generator, Query};
 use super::random::Random;
 use super::scheme::Scheme;
 use super::setup::{Field, PLAIN};
-use super::value::{with_literals, with_parameters};
+use super::value::{with_execute, with_literals, with_parameters};
 
 /// A query that takes longer tells nothing; on either side.
 const TIMEOUT: &str = "SET statement_timeout = '4s'";
@@ -36,6 +36,10 @@ pub(crate) struct Pair {
 pub(crate) struct Question {
     pub(crate) scheme: usize,
     pub(crate) query: Query,
+    /// What is asked before it.
+    pub(crate) before: Option<Ask>,
+    /// It is asked in a transaction that is rolled back.
+    pub(crate) within: bool,
     pub(crate) ask: Ask,
 }
 
@@ -47,13 +51,29 @@ impl Question {
         let scheme = &field.schemes[at];
         let literals = random.percent(45);
         let binary = random.percent(50);
+        let form = random.below(100);
         let query = Generator::new(random, &field.worlds[scheme.world], scheme).query();
-        let ask = if literals {
-            with_literals(&query.text, &query.values)
-        } else {
-            with_parameters(&query.text, &query.values, binary)
+        let looks = query.changes.is_none();
+        let (mut before, mut within) = (None, query.changes.is_some());
+        let Ask::Simple(text) = with_literals(&query.text, &query.values) else { unreachable!() };
+        let ask = match form {
+            0..6 if looks => Ask::Simple(format!("COPY ({text}) TO STDOUT")),
+            6..9 if looks => Ask::Simple(format!("COPY ({text}) TO STDOUT WITH (FORMAT csv, HEADER)")),
+            9..16 if looks => {
+                within = true;
+                let moved = if query.ordered { " MOVE 1 IN c;" } else { "" };
+                Ask::Simple(format!("DECLARE c CURSOR FOR {text}; FETCH 2 FROM c;{moved} FETCH ALL FROM c"))
+            }
+            16..20 if looks => {
+                within = true;
+                before = Some(Ask::Simple(format!("CREATE VIEW asked AS {text}")));
+                Ask::Simple("SELECT * FROM asked".to_owned())
+            }
+            20..28 => with_execute(&query.text, &query.values),
+            _ if literals => Ask::Simple(text),
+            _ => with_parameters(&query.text, &query.values, binary),
         };
-        Self { scheme: at, query, ask }
+        Self { scheme: at, query, before, within, ask }
     }
 }
 
@@ -71,6 +91,9 @@ impl Pair {
     }
 
     pub(crate) fn judge(&mut self, question: &Question) -> Verdict {
+        if question.query.changes.is_none() && question.within {
+            return self.within(question);
+        }
         let Some(table) = &question.query.changes else {
             self.gateway.send(&question.ask);
             let plain = self.plain.ask(&question.ask);
@@ -99,6 +122,42 @@ impl Pair {
             Verdict::Rows | Verdict::Error | Verdict::OtherError(_) | Verdict::TooSlow => Verdict::Rows,
         }
     }
+}
+
+impl Pair {
+    /// A question in a transaction, and what is asked before it there.
+    fn within(&mut self, question: &Question) -> Verdict {
+        let mut verdict = Verdict::Rows;
+        for session in [&mut self.gateway, &mut self.plain] {
+            session.run("BEGIN");
+        }
+        // A view shows its rows in no order.
+        let ordered = question.query.ordered && question.before.is_none();
+        for ask in question.before.iter().chain([&question.ask]) {
+            self.gateway.send(ask);
+            let plain = self.plain.ask(ask);
+            let gateway = self.gateway.answer();
+            verdict = compare(&gateway, &plain, ordered);
+            if verdict != Verdict::Rows || gateway.closed {
+                break;
+            }
+        }
+        if !matches!(verdict, Verdict::Different(_)) {
+            for session in [&mut self.gateway, &mut self.plain] {
+                session.run("ROLLBACK");
+            }
+        }
+        verdict
+    }
+}
+
+/// Lines of COPY in the order that counts.
+fn lines(copied: &[u8], ordered: bool) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> = copied.split(|byte| *byte == b'\n').collect();
+    if !ordered {
+        lines.sort_unstable();
+    }
+    lines
 }
 
 fn compare(gateway: &Answer, plain: &Answer, ordered: bool) -> Verdict {
@@ -144,13 +203,24 @@ fn compare(gateway: &Answer, plain: &Answer, ordered: bool) -> Verdict {
         rows
     };
     let same = if ordered { gateway.rows == plain.rows } else { sorted(&gateway.rows) == sorted(&plain.rows) };
+    if lines(&gateway.copied, ordered) != lines(&plain.copied, ordered) {
+        let text = |answer: &Answer| String::from_utf8_lossy(&answer.copied).chars().take(400).collect::<String>();
+        return different(&format!("COPY\n  {}\n  {}", text(plain), text(gateway)));
+    }
     if same { Verdict::Rows } else { different("rows") }
 }
 
 /// Whether an undeclared parameter beside one that the client declared is varchar or text, PostgreSQL knows only from
 /// the declaration. It makes no difference to any value.
 fn as_texts(oids: &[u32]) -> Vec<u32> {
-    oids.iter().map(|oid| if *oid == 1043 { 25 } else { *oid }).collect()
+    let text = |oid: &u32| match oid {
+        1043 => 25,
+        1015 => 1009,
+        // cidr has no operators of its own: PostgreSQL takes it for inet.
+        650 => 869,
+        other => *other,
+    };
+    oids.iter().map(text).collect()
 }
 
 /// PostgreSQL describes a portal after planning, when a branch that can't be taken is gone: it may then know a type

@@ -6,6 +6,7 @@ pub(crate) mod expr;
 pub(crate) mod from;
 pub(crate) mod generator;
 pub(crate) mod judge;
+pub(crate) mod lists;
 pub(crate) mod random;
 pub(crate) mod scheme;
 pub(crate) mod scope;

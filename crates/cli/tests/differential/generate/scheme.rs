@@ -25,7 +25,7 @@ type Drawn = (Protection, &'static str, usize, fn(&str) -> bool);
 const PROTECTIONS: [Drawn; 6] = [
     (Protection::Plain, "protection = \"plain\"", 30, |_| true),
     (Protection::Sealed, "protection = \"sealed\"", 25, protectable),
-    (Protection::Exact, "protection = \"exact\"", 40, |ty| protectable(ty) && ty != "numeric"),
+    (Protection::Exact, "protection = \"exact\"", 40, |ty| protectable(ty) && has_equality(ty)),
     (Protection::Ordered, "protection = \"ordered\"", 50, |ty| protectable(ty) && has_order(ty)),
     (Protection::SealedSearch, "protection = \"sealed\", search = true", 12, is_text),
     (Protection::ExactSearch, "protection = \"exact\", search = true", 12, is_text),
@@ -40,11 +40,29 @@ fn is_text(ty: &str) -> bool {
 }
 
 fn has_order(ty: &str) -> bool {
-    !is_text(ty) && !matches!(ty, "numeric" | "boolean" | "uuid")
+    matches!(name(ty), "smallint" | "integer" | "bigint" | "date")
+        || ty.starts_with("timestamp")
+        || ty.starts_with("numeric(")
+}
+
+/// Whether equal values have one form.
+fn has_equality(ty: &str) -> bool {
+    let many = ["real", "double precision", "json", "jsonb", "interval", "character", "bpchar"];
+    ty != "numeric" && !many.contains(&name(ty))
 }
 
 fn protectable(ty: &str) -> bool {
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 21] = [
+        "real",
+        "double precision",
+        "character",
+        "bytea",
+        "time without time zone",
+        "json",
+        "jsonb",
+        "interval",
+        "inet",
+        "cidr",
         "boolean",
         "smallint",
         "integer",
@@ -138,6 +156,8 @@ impl Scheme {
             }
             out.push_str("]\n\n");
         }
+        writeln!(out, "[[table]]\nschema = \"{}\"\nname = \"asked\"\nunlisted_columns = \"plain\"", self.schema)
+            .unwrap();
         out
     }
 

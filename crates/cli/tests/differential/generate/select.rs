@@ -115,7 +115,12 @@ impl Generator<'_> {
         let aggregate = if like.kind == Kind::Int && self.random.percent(60) {
             self.computed("count(*)".into(), Kind::Int)
         } else {
-            let kind = Some(like.kind).filter(|kind| !matches!(kind, Kind::Uuid | Kind::Bool | Kind::Other));
+            let kind = Some(like.kind).filter(|kind| {
+                !matches!(
+                    kind,
+                    Kind::Uuid | Kind::Bool | Kind::Bytes | Kind::Net | Kind::Char | Kind::Time | Kind::Other
+                )
+            });
             match kind.and_then(|kind| self.column(scope, Use::Order, Some(kind))) {
                 Some(column) => Named { sql: format!("max({})", column.sql), ..column },
                 None => self.computed("count(*)".into(), Kind::Int),

@@ -54,8 +54,32 @@ impl Value {
         Self { ty, oid: 25, kind: Kind::Text, text, binary, style: random.below(100) }
     }
 
+    /// One of the values that stand in a column, by number.
+    pub(crate) fn sample(random: &mut Random, column: &Column, number: usize) -> Option<Self> {
+        let Sample { text, binary } = column.samples.get(number % column.samples.len().max(1))?.clone();
+        let style = random.below(100);
+        Some(Self {
+            ty: column.ty.clone(),
+            oid: column.oid,
+            kind: column.kind,
+            text: Some(text),
+            binary: Some(binary),
+            style,
+        })
+    }
+
+    /// An array of values of one column, which is always cast.
+    pub(crate) fn array(random: &mut Random, column: &Column, values: &[Self]) -> Self {
+        let quoted = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let element = |value: &Self| value.text.as_ref().map_or_else(|| "NULL".to_owned(), quoted);
+        let text = format!("{{{}}}", values.iter().map(element).collect::<Vec<_>>().join(","));
+        let (ty, style) = (format!("{}[]", column.ty), 75 + random.below(5));
+        Self { ty, oid: 0, kind: Kind::Other, text: Some(text), binary: None, style }
+    }
+
     fn bare(&self) -> String {
-        self.ty.split('(').next().unwrap().to_owned()
+        let array = if self.ty.ends_with("[]") { "[]" } else { "" };
+        format!("{}{array}", self.ty.trim_end_matches("[]").split('(').next().unwrap())
     }
 
     fn literal(&self) -> String {
@@ -112,7 +136,12 @@ fn neighbour(random: &mut Random, text: &str, kind: Kind) -> String {
         }
         Kind::Bool => random.pick(&["yes", "off", "1", "F"]).to_string(),
         Kind::Uuid => text.to_uppercase(),
-        Kind::Float | Kind::Other => text.to_owned(),
+        Kind::Time => random.pick(&["04:05:06.789", "24:00", "23:59:59.9999999", "4:05 PM"]).to_string(),
+        Kind::Char => random.pick(&["c", "c  ", "", " c"]).to_string(),
+        Kind::Bytes => random.pick(&["\\x", "abc", "\\x00ff"]).to_string(),
+        Kind::Net => random.pick(&["10.0.0.0/8", "10.0.0.0", "::1", "::ffff:1.2.3.4"]).to_string(),
+        Kind::Float => random.pick(&["-0", "0.1", "NaN", "1e10"]).to_string(),
+        Kind::Other => text.to_owned(),
     }
 }
 
@@ -128,6 +157,10 @@ fn odd(random: &mut Random, kind: Kind) -> String {
             &["2023-02-30 10:00", "", "now-ish", "2024-01-01 25:00", "2024-01-01 10:00 Mars/Crater"]
         }
         Kind::Bool => &["maybe", "", "2"],
+        Kind::Time => &["25:00", "", "noon-ish"],
+        Kind::Char => &["a text of far more than any column of these worlds would hold, by far", "é", "'"],
+        Kind::Bytes => &["\\xz", "\\", "\\x0"],
+        Kind::Net => &["10.0.0.1/33", "", "1.2.3.4/8", "fe80::1%eth0"],
         Kind::Uuid => &["nonsense", "", "00000000-0000-0000-0000-00000000000g"],
     };
     (*random.pick(all)).to_owned()
@@ -168,6 +201,27 @@ pub(crate) fn with_parameters(text: &str, values: &[Value], binary_results: bool
         sql.push_str(&written);
     }
     Ask::Extended { sql, parameters, binary_results }
+}
+
+/// Writes a text out as PREPARE and EXECUTE, with plain literals for the values.
+pub(crate) fn with_execute(text: &str, values: &[Value]) -> Ask {
+    let mut arguments: Vec<String> = Vec::new();
+    let mut sql = String::new();
+    for (at, part) in text.split(MARK).enumerate() {
+        if at % 2 == 0 {
+            sql.push_str(part);
+            continue;
+        }
+        let value = &values[index(part)];
+        let text = value.text.as_ref().map(|text| format!("'{}'", text.replace('\'', "''")));
+        arguments.push(text.unwrap_or_else(|| "NULL".to_owned()));
+        sql.push_str(&format!("${}", arguments.len()));
+        if value.style >= 75 {
+            sql.push_str(&format!("::{}", value.ty));
+        }
+    }
+    let arguments = if arguments.is_empty() { String::new() } else { format!(" ({})", arguments.join(", ")) };
+    Ask::Simple(format!("DEALLOCATE ALL; PREPARE q AS {sql}; EXECUTE q{arguments}"))
 }
 
 fn index(part: &str) -> usize {

@@ -20,7 +20,11 @@ pub(crate) enum Kind {
     Stamp,
     StampTz,
     Uuid,
-    /// Only fetched.
+    Time,
+    Char,
+    Bytes,
+    Net,
+    /// Only stored and fetched.
     Other,
 }
 
@@ -36,6 +40,10 @@ impl Kind {
             1114 => Self::Stamp,
             1184 => Self::StampTz,
             2950 => Self::Uuid,
+            1083 => Self::Time,
+            1042 => Self::Char,
+            17 => Self::Bytes,
+            869 | 650 => Self::Net,
             _ => Self::Other,
         }
     }
@@ -134,7 +142,9 @@ impl World {
     pub(crate) fn create(&self, schema: &str, unique: impl Fn(usize, usize) -> bool, session: &mut Connection) {
         session.run(&format!("CREATE SCHEMA {schema}"));
         for (at, table) in self.tables.iter().enumerate() {
-            let mut parts: Vec<String> = table.columns.iter().map(Column::definition).collect();
+            let columns = table.columns.iter().enumerate();
+            let mut parts: Vec<String> =
+                columns.map(|(number, column)| column.definition(table.has_default(number))).collect();
             if table.key.iter().all(|column| unique(at, *column)) {
                 parts.push(format!("PRIMARY KEY ({})", table.key_names().join(", ")));
             }
@@ -155,10 +165,12 @@ impl World {
     /// Notes values that stand in the columns.
     pub(crate) fn sample(&mut self, schema: &str, plain: &mut Connection) {
         for table in &mut self.tables {
-            for column in table.columns.iter_mut().filter(|column| column.kind != Kind::Other) {
+            for column in &mut table.columns {
                 let name = &column.name;
+                // Some types have no order, but all have a text.
                 let sql = format!(
-                    "SELECT DISTINCT {name} FROM {schema}.{} WHERE {name} IS NOT NULL ORDER BY 1 LIMIT {SAMPLES}",
+                    "SELECT DISTINCT ON ({name}::text) {name} FROM {schema}.{} WHERE {name} IS NOT NULL
+                     ORDER BY {name}::text LIMIT {SAMPLES}",
                     table.name
                 );
                 let fetch = |binary_results| Ask::Extended { sql: sql.clone(), parameters: Vec::new(), binary_results };
@@ -174,13 +186,40 @@ impl World {
 }
 
 impl Table {
+    /// Whether a column has a default: two of three that are no keys.
+    pub(crate) fn has_default(&self, number: usize) -> bool {
+        let key = self.key.contains(&number) || self.unique.contains(&number);
+        !key && !number.is_multiple_of(3) && self.columns[number].default().is_some()
+    }
+
     pub(crate) fn key_names(&self) -> Vec<&str> {
         self.key.iter().map(|at| self.columns[*at].name.as_str()).collect()
     }
 }
 
 impl Column {
-    fn definition(&self) -> String {
-        format!("{} {}{}", self.name, self.ty, if self.not_null { " NOT NULL" } else { "" })
+    fn definition(&self, default: bool) -> String {
+        let default = if default { self.default().map(|value| format!(" DEFAULT {value}")) } else { None };
+        let not_null = if self.not_null { " NOT NULL" } else { "" };
+        format!("{} {}{}{not_null}", self.name, self.ty, default.unwrap_or_default())
+    }
+
+    /// A constant, written in one way or another.
+    fn default(&self) -> Option<&'static str> {
+        Some(match self.kind {
+            Kind::Int => "7",
+            Kind::Num => "1.5",
+            Kind::Float => "'-0.25'",
+            Kind::Text => "'d'::text",
+            Kind::Bool => "true",
+            Kind::Date => "'2001-02-03'::date",
+            Kind::Stamp | Kind::StampTz => "'2001-02-03 04:05:06'",
+            Kind::Uuid => "'5F1C2A34-0000-4000-8000-0000000000FF'",
+            Kind::Time => "'04:05'",
+            Kind::Char => "'c'",
+            Kind::Bytes => "'\\x00ff'",
+            Kind::Net => "'10.0.0.0/8'",
+            Kind::Other => return None,
+        })
     }
 }
