@@ -199,8 +199,8 @@ fn compare(plain: &[Answer], gateway: &[Answer], several: bool) -> Outcome {
     Outcome::Same
 }
 
-/// Two mistakes in one message, of which the gateway tells the other: a name that is missing or wrongly used beside one that is taken, and
-/// a portal that has ended all portals, which for PostgreSQL has ended but is still there.
+/// Two mistakes in one message, of which the gateway tells the other: a name that is missing or wrongly used beside one that
+/// is taken, and a portal that has ended all portals, which for PostgreSQL has ended but is still there.
 fn is_also_wrong(found: &Answer, wanted: &Answer) -> bool {
     let pair = (&wanted.body[..], &found.body[..]);
     let pairs: [(&[u8], &[u8]); 4] = [
