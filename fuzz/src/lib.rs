@@ -63,6 +63,9 @@ fn rows(dialect: &wire::CopyDialect, data: &[u8], piece: usize) -> Option<Vec<Ve
     let mut pieces = data.chunks(piece).peekable();
     loop {
         let last = pieces.peek().is_none();
+        if last && buffer.is_empty() {
+            return Some(found);
+        }
         match split.split(&buffer, last).ok()? {
             wire::Split::Row { len, next } => {
                 let row = buffer.get(..len)?.to_vec();
