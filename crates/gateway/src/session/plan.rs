@@ -57,7 +57,8 @@ impl Session {
             self.view.refreshed = false;
             return Ok((planned, classification));
         }
-        if let Some(recording) = &self.shared.recording {
+        // It reads strings as the standard has them.
+        if let (Some(recording), true) = (&self.shared.recording, self.standard_strings) {
             recording.note(text);
         }
         let unsettled = std::cell::Cell::new(false);

@@ -6,7 +6,7 @@ use pg_query::protobuf::{AArrayExpr, AConst, Integer, Node, TypeCast, TypeName, 
 
 use super::scope::Scope;
 use super::select::location;
-use super::value::{Meeting, element_as};
+use super::value::{Meeting, element_as, reads_as_stored};
 use super::values::type_null;
 use super::{Binder, FIRST_SLOT, Flow, Need, Ty, not_allowed};
 use crate::refusal::{Refusal, Result};
@@ -80,7 +80,8 @@ impl Binder<'_> {
                     SlotSource::Literal { text, .. } => SlotSource::Literal { text, explicit_cast: explicit },
                     other @ (SlotSource::Param(_) | SlotSource::CastParam { .. } | SlotSource::Default) => other,
                 };
-                let purpose = if meeting == Meeting::Store { Purpose::Store } else { Purpose::Compare };
+                let stored = reads_as_stored(ty, cast.is_some(), meeting);
+                let purpose = if stored { Purpose::Store } else { Purpose::Compare };
                 let value = Typed { column: column.clone(), ty };
                 *node = self.slot(Slot::Cells(CellSlot { source, value, purpose }), at)?;
             }

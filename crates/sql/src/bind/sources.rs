@@ -14,7 +14,7 @@ use super::{Binder, Flow, Ty};
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
 use crate::types::{is_builtin, is_text, logical, strings};
-use drieslot_schema::LogicalType;
+use drieslot_schema::{ColumnId, LogicalType};
 
 /// A list of values, by its alias.
 struct List<'f> {
@@ -148,11 +148,10 @@ impl Binder<'_> {
         let mut wanted = stores(&lists, items, assigned);
         wanted.extend(comparisons(&lists, items, conditions));
         let mut lists = lists;
-        let mut done: Vec<(usize, usize, Meeting)> = Vec::new();
+        let mut done: Vec<(usize, usize, Meeting, ColumnId)> = Vec::new();
         for Wanted { list, column, to, meeting, cast } in wanted {
-            let same = done.iter().find(|(l, c, _)| (*l, *c) == (list, column));
-            match same {
-                Some((_, _, before)) if *before == Meeting::Compare && meeting == Meeting::Compare => continue,
+            match done.iter().find(|(l, c, ..)| (*l, *c) == (list, column)) {
+                Some((_, _, before, id)) if *before == meeting && *id == to.column.id && cast.is_none() => continue,
                 Some(_) => {
                     return Err(Refusal::unsupported(format!(
                         "a value that goes to the column {} is used elsewhere too",
@@ -161,7 +160,7 @@ impl Binder<'_> {
                     .hint("Send it twice.")
                     .column(&to.column.id));
                 }
-                None => done.push((list, column, meeting)),
+                None => done.push((list, column, meeting, to.column.id.clone())),
             }
             let list = lists.get_mut(list).ok_or_else(missing)?;
             let ty = self.listed(list, column, (&to, meeting, cast.as_ref()), names)?;

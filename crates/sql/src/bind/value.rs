@@ -170,11 +170,19 @@ impl Binder<'_> {
             Literal::Parameter(number) if explicit_cast => SlotSource::CastParam { number },
             Literal::Parameter(number) => SlotSource::Param(number),
         };
-        let purpose = if meeting == Meeting::Store { Purpose::Store } else { Purpose::Compare };
+        let purpose =
+            if reads_as_stored(ty, value.cast.is_some(), meeting) { Purpose::Store } else { Purpose::Compare };
         let slot = CellSlot { source, value: Typed { column: column.clone(), ty }, purpose };
         *node = self.slot(Slot::Cell(slot), location)?;
         Ok(())
     }
+}
+
+/// Whether a value is read as one that is stored would be. A cidr is compared as an inet, but in a list, beside others
+/// or in a cast it must be a cidr.
+pub(super) fn reads_as_stored(ty: LogicalType, cast: bool, meeting: Meeting) -> bool {
+    let strict = ty == LogicalType::Cidr && (cast || meeting != Meeting::Compare);
+    meeting == Meeting::Store || strict
 }
 
 /// The type to read the elements of an array with that is cast to an array of `cast`, and whether that shortens or rounds.

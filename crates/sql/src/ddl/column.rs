@@ -272,7 +272,8 @@ fn become_cell(env: &Env<'_>, column: &mut ColumnDef, classified: &Protected) ->
 /// ALTER COLUMN … TYPE: the commands in its place, which leave the cells and make their check anew.
 pub(super) fn retyped(env: &Env<'_>, column: &Protected, definition: &ColumnDef) -> Result<Vec<Node>> {
     let ty = declared_type(definition, column)?;
-    let own = |node: &Node| matches!(&node.node, Some(NodeEnum::ColumnRef(of)) if strings(&of.fields) == [column.id.column.as_str()]);
+    let name = column.id.column.as_str();
+    let own = |node: &Node| matches!(&node.node, Some(NodeEnum::ColumnRef(of)) if strings(&of.fields) == [name]);
     let as_it_is = match definition.raw_default.as_deref() {
         None => true,
         Some(Node { node: Some(NodeEnum::TypeCast(cast)) }) => {
