@@ -219,7 +219,7 @@ fn not_ordered(ty: LogicalType) -> &'static str {
         | LogicalType::Inet
         | LogicalType::Cidr
         | LogicalType::Uuid => "use `exact`",
-        LogicalType::Interval | LogicalType::Json | LogicalType::Jsonb => "use `sealed`",
+        LogicalType::Interval | LogicalType::Json | LogicalType::Jsonb | LogicalType::Array(_) => "use `sealed`",
     }
 }
 

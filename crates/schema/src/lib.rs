@@ -4,10 +4,12 @@
 //! needs to import another.
 
 mod classification;
+mod element;
 mod types;
 
 pub use classification::{
     Class, Classification, ClassificationError, Column, ColumnId, Domain, Protected, Protection, Table, TableId,
     Unlisted,
 };
+pub use element::Element;
 pub use types::{LogicalType, MAX_ORDER_BITS, TypeError};

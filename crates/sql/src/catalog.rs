@@ -93,7 +93,7 @@ pub const SYSTEM_CATALOG_SQL: &str = concat!(
     " c.relkind::pg_catalog.text, pg_catalog.pg_get_viewdef(c.oid), NULL, NULL, NULL, NULL",
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
     " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) 'information_schema'",
-    " AND c.relname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{columns,column_udt_usage,check_constraints,",
+    " AND c.relname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{columns,column_udt_usage,element_types,check_constraints,",
     "check_constraint_routine_usage,constraint_column_usage,table_constraints}'::pg_catalog.text[])",
 );
 

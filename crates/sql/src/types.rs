@@ -28,8 +28,13 @@ pub(crate) fn is_builtin(names: &[Node], name: &str) -> bool {
 
 /// The logical type of a type name; `None` where there is none.
 pub(crate) fn logical(ty: &TypeName) -> Option<LogicalType> {
-    if ty.setof || ty.pct_type || !ty.array_bounds.is_empty() {
+    if ty.setof || ty.pct_type {
         return None;
+    }
+    if !ty.array_bounds.is_empty() {
+        // PostgreSQL keeps neither their number nor their lengths.
+        let element = logical(&TypeName { array_bounds: Vec::new(), ..ty.clone() })?;
+        return element.as_element().map(LogicalType::Array);
     }
     let names = strings(&ty.names);
     let name = match names.as_slice() {
@@ -103,6 +108,7 @@ pub(crate) fn loosened(ty: LogicalType) -> LogicalType {
         LogicalType::Varchar(_) => LogicalType::Varchar(None),
         LogicalType::Numeric(_) => LogicalType::Numeric(None),
         LogicalType::Bpchar(_) => LogicalType::Bpchar(None),
+        LogicalType::Array(element) => loosened(element.scalar()).as_element().map_or(ty, LogicalType::Array),
         LogicalType::Bool
         | LogicalType::Int2
         | LogicalType::Int4

@@ -112,6 +112,7 @@ impl Cells {
     }
 
     fn settings_for(&self, ty: LogicalType) -> Result<&Settings, Refusal> {
+        let ty = ty.element().unwrap_or(ty);
         let dated = matches!(ty, LogicalType::Date | LogicalType::Timestamp | LogicalType::Timestamptz);
         if dated && !self.iso_dates {
             return Err(Refusal::new("0A000", "protected dates are read and written in ISO style only")

@@ -97,7 +97,8 @@ pub fn encode_text_as(
         | LogicalType::Interval
         | LogicalType::Json
         | LogicalType::Inet
-        | LogicalType::Cidr => {
+        | LogicalType::Cidr
+        | LogicalType::Array(_) => {
             if !accepts(ty, oid) {
                 return Err(unequal(ty, oid));
             }

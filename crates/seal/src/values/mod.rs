@@ -3,6 +3,8 @@
 //! Owns the byte-for-byte agreement with PostgreSQL 15 to 18 under `DateStyle = ISO`. A form that PostgreSQL might
 //! read in another way than this module does is refused, and no error ever holds the value.
 
+mod array;
+mod array_text;
 mod bytes;
 mod calendar;
 mod datetime;
@@ -94,13 +96,14 @@ pub fn encode_text(
         LogicalType::Json => json::encode_json(text, out)?,
         LogicalType::Jsonb => json::encode_jsonb(text, out)?,
         LogicalType::Inet | LogicalType::Cidr => network::encode_text(ty, text, out)?,
+        LogicalType::Array(element) => array::encode_text(element, text, explicit_cast, settings, out)?,
     }
     Ok(())
 }
 
 /// Appends the canonical plaintext of a value in PostgreSQL's binary form. `wire_oid` is the type that the client
-/// declared: 0 or the type's own; any integer type for integers; text, varchar or unknown for texts. On an error
-/// `out` is as before.
+/// declared: 0 or the type's own; any integer type for integers; text, varchar or unknown for texts, and their arrays.
+/// On an error `out` is as before.
 ///
 /// # Errors
 /// What PostgreSQL would say, or 0A000 for a declared type that is not accepted.
@@ -141,6 +144,7 @@ pub fn encode_binary(ty: LogicalType, wire_oid: u32, bytes: &[u8], out: &mut Vec
         LogicalType::Json => json::encode_json(plain::checked_utf8(bytes)?, out)?,
         LogicalType::Jsonb => json::encode_jsonb_binary(bytes, out)?,
         LogicalType::Inet | LogicalType::Cidr => network::encode_binary(ty, bytes, out)?,
+        LogicalType::Array(element) => array::encode_binary(element, oid, bytes, out)?,
     }
     Ok(())
 }
@@ -181,18 +185,23 @@ pub fn decode_text(
         LogicalType::Json => out.extend_from_slice(canonical),
         LogicalType::Jsonb => out.extend_from_slice(json::jsonb_text(canonical)?.as_bytes()),
         LogicalType::Inet | LogicalType::Cidr => network::decode_text(ty, canonical, out)?,
+        LogicalType::Array(element) => array::decode_text(element, canonical, settings, out)?,
     }
     Ok(())
 }
 
-/// Appends the binary form that PostgreSQL would send: for every type so far it is the canonical plaintext itself. On
-/// an error `out` is as before.
+/// Appends the binary form that PostgreSQL would send: the canonical plaintext itself, but for the
+/// name of the elements' type in an array. On an error `out` is as before.
 ///
 /// # Errors
 /// XX001 where the bytes are no canonical plaintext of the type.
 pub fn decode_binary(ty: LogicalType, canonical: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     check_canonical(ty, canonical)?;
-    out.extend_from_slice(canonical);
+    if let LogicalType::Array(element) = ty {
+        array::decode_binary(element, canonical, out);
+    } else {
+        out.extend_from_slice(canonical);
+    }
     Ok(())
 }
 
@@ -207,13 +216,12 @@ pub(crate) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
         LogicalType::Int8 | LogicalType::Time | LogicalType::Timestamp | LogicalType::Timestamptz => {
             fixed(ty, canonical).ok().map(|bytes| flipped(i128::from(i64::from_be_bytes(bytes)), 64))
         }
+        LogicalType::Float4 | LogicalType::Float8 => float::rank(ty, canonical),
         LogicalType::Numeric(Some(modifier)) => numeric::rank(modifier, canonical),
         LogicalType::Bool
         | LogicalType::Numeric(None)
         | LogicalType::Text
         | LogicalType::Varchar(_)
-        | LogicalType::Float4
-        | LogicalType::Float8
         | LogicalType::Bpchar(_)
         | LogicalType::Bytea
         | LogicalType::Interval
@@ -221,7 +229,8 @@ pub(crate) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
         | LogicalType::Jsonb
         | LogicalType::Inet
         | LogicalType::Cidr
-        | LogicalType::Uuid => None,
+        | LogicalType::Uuid
+        | LogicalType::Array(_) => None,
     }
 }
 
@@ -253,6 +262,7 @@ fn check_canonical(ty: LogicalType, canonical: &[u8]) -> Result<(), ValueError> 
         LogicalType::Json => plain::checked_utf8(canonical).and_then(json::check).map_err(corrupted),
         LogicalType::Jsonb => json::jsonb_text(canonical).and_then(json::check).map_err(corrupted),
         LogicalType::Inet | LogicalType::Cidr => network::check_canonical(ty, canonical),
+        LogicalType::Array(element) => array::check_canonical(element, canonical),
         LogicalType::Numeric(_) => numeric::check_canonical(ty, canonical),
         LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => {
             plain::checked_utf8(canonical).map(|_| ()).map_err(corrupted)
@@ -286,6 +296,7 @@ fn accepts(ty: LogicalType, oid: u32) -> bool {
             let texts = [LogicalType::Text, LogicalType::Varchar(None), ty].map(LogicalType::oid);
             texts.contains(&oid) || oid == UNKNOWN_OID
         }
+        LogicalType::Array(element) => array::accepted(element, oid).is_some(),
         LogicalType::Inet => [ty, LogicalType::Cidr].map(LogicalType::oid).contains(&oid),
         LogicalType::Bool
         | LogicalType::Interval

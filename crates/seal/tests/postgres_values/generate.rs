@@ -31,7 +31,7 @@ impl Dice {
     pub fn spoil(&mut self, text: &str) -> String {
         const ALPHABET: &[char] = &[
             '0', '1', '2', '5', '9', '-', '+', '.', ':', ' ', 'T', 'Z', 'e', 'x', '_', '/', ',', 'B', 'C', '{', '}',
-            'a', 'é',
+            'a', 'é', '"', '\\', '[', ']',
         ];
         let mut chars: Vec<char> = text.chars().collect();
         for _ in 0..=self.below(2) {
@@ -44,6 +44,53 @@ impl Dice {
             }
         }
         chars.into_iter().collect()
+    }
+
+    pub fn truth(&mut self) -> String {
+        self.pick(&["t", "f", "true", "no", " on ", "0"]).to_owned()
+    }
+
+    /// An array of up to three dimensions, its elements quoted or bare, with bounds or without.
+    pub fn array(&mut self, make: fn(&mut Self) -> String) -> String {
+        let lengths: Vec<u64> = (0..self.below(4)).map(|_| 1 + self.below(3)).collect();
+        if lengths.is_empty() {
+            return self.pick(&["{}", " { } ", "{}\n"]).to_owned();
+        }
+        let mut text = String::new();
+        if self.below(4) == 0 {
+            for length in &lengths {
+                let lower = self.between(-3, 4);
+                let upper = lower + *length as i64 - i64::from(self.below(12) == 0);
+                let bounds = format!("[{lower}:{}]", upper - 1);
+                text.push_str(if self.below(9) == 0 { "[2] " } else { &bounds });
+            }
+            text.push_str(self.pick(&["=", "=", " = "]));
+        }
+        self.level(&lengths, make, &mut text);
+        text
+    }
+
+    fn level(&mut self, lengths: &[u64], make: fn(&mut Self) -> String, text: &mut String) {
+        let Some((length, inner)) = lengths.split_first() else { return self.member(make, text) };
+        text.push('{');
+        for at in 0..*length {
+            text.push_str(if at == 0 { "" } else { "," });
+            text.push_str(self.pick(&["", "", " ", "\t"]));
+            self.level(inner, make, text);
+            text.push_str(self.pick(&["", "", "", " "]));
+        }
+        text.push('}');
+    }
+
+    fn member(&mut self, make: fn(&mut Self) -> String, text: &mut String) {
+        let value = make(self);
+        let bare = !value.trim().is_empty() && !value.contains(['"', '\\', '{', '}', ',']);
+        match self.below(8) {
+            0 => text.push_str(self.pick(&["NULL", "null", "\"null\""])),
+            1 | 2 if bare => text.push_str(&value),
+            3 if !value.is_empty() => value.chars().for_each(|c| text.extend(['\\', c])),
+            _ => text.push_str(&format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))),
+        }
     }
 
     pub fn integer(&mut self) -> String {

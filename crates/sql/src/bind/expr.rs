@@ -126,14 +126,19 @@ impl Binder<'_> {
 
     /// A literal or parameter; a cast around it must be to a type of PostgreSQL's own.
     fn value_type(&self, node: &Node) -> Result<Ty> {
-        if let Some(NodeEnum::TypeCast(cast)) = &node.node
-            && let Some(ty) = &cast.type_name
-            && let [name] = strings(&ty.names).as_slice()
-            && self.env.catalog.has_user_type(name)
-        {
-            return Ok(Ty::Plain);
+        Ok(if self.casts_to_user_type(node) { Ty::Plain } else { Ty::Value })
+    }
+
+    fn casts_to_user_type(&self, node: &Node) -> bool {
+        match &node.node {
+            Some(NodeEnum::TypeCast(cast)) => {
+                let names = cast.type_name.as_ref().map(|ty| strings(&ty.names)).unwrap_or_default();
+                let own = matches!(names.as_slice(), [name] if self.env.catalog.has_user_type(name));
+                own || cast.arg.as_deref().is_some_and(|arg| self.casts_to_user_type(arg))
+            }
+            Some(NodeEnum::AArrayExpr(array)) => array.elements.iter().any(|node| self.casts_to_user_type(node)),
+            Some(_) | None => false,
         }
-        Ok(Ty::Value)
     }
 
     fn indirection(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<Ty> {
