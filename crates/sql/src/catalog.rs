@@ -367,9 +367,14 @@ impl Catalog {
         self.ctype
     }
 
+    /// `server_version_num`; 0 where it is not known.
+    pub(crate) fn version(&self) -> u32 {
+        self.system.as_ref().map_or(self.version, |system| system.version)
+    }
+
     /// Whether the server has `min(bytea)` and `max(bytea)`.
     pub(crate) fn has_extremes_of_bytes(&self) -> bool {
-        self.system.as_ref().map_or(self.version, |system| system.version) >= 180_000
+        self.version() >= 180_000
     }
 
     /// Whether a type of that name exists outside `pg_catalog`; every user relation has one of its own name.

@@ -56,7 +56,7 @@ fn constant(constant: &AConst) -> Option<Literal> {
     }
     match constant.val.as_ref()? {
         Val::Ival(value) => Some(Literal::Integer(value.ival)),
-        Val::Fval(value) => Some(Literal::Float(value.fval.clone())),
+        Val::Fval(value) => Some(Literal::Float(value.fval.replace('_', ""))),
         Val::Boolval(value) => Some(Literal::Bool(value.boolval)),
         Val::Sval(value) => Some(Literal::Text(value.sval.clone())),
         Val::Bsval(_) => None,
