@@ -1,4 +1,5 @@
-//! Types that have tests of their own, beside plain PostgreSQL on the same server: arrays, ordered floats.
+//! Types that have tests of their own, beside plain PostgreSQL on the same server: arrays, ordered floats, dates
+//! under every DateStyle.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -12,6 +13,20 @@ use futures_util::{SinkExt, TryStreamExt};
 use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+
+/// Under each DateStyle.
+const DATED: &str = "INSERT INTO sample (id, born, seen, signed_at)
+       VALUES (50, '2020-01-31', '2020-07-01 12:00:00.5', '2020-07-01 12:00+00'), (51, '01/02/2020', '1-2-2020 00:00', '01.02.2020 12:00+00'), (52, 'infinity', '0044-03-15 BC', '-infinity');
+     INSERT INTO sample (id, born) VALUES (53, '01/31/2020');
+     INSERT INTO sample (id, born) VALUES (54, '31/01/2020');
+     INSERT INTO sample (id, born, seen) VALUES (55, 'Jan 31 2020', 'Fri Jan 31 12:00:00 2020');
+     INSERT INTO parcel (id, marks, days, moments) VALUES (50, '{}', '{01/02/2020}', '{2020-07-01 12:00}');
+     SELECT id, born, seen, signed_at FROM sample WHERE id >= 50 ORDER BY id;
+     SELECT days, moments FROM parcel WHERE id = 50;
+     SELECT id FROM sample WHERE born = '02/01/2020';
+     COPY (SELECT born, signed_at FROM sample WHERE id >= 50 ORDER BY id) TO STDOUT (FORMAT csv);";
+const DATE_STYLES: [&str; 8] =
+    ["ISO, MDY", "ISO, DMY", "SQL, DMY", "SQL, MDY", "Postgres, DMY", "Postgres, MDY", "German, DMY", "German, MDY"];
 
 const DUMP: &str = include_str!("types/schema.sql");
 const CLASSIFICATION: &str = include_str!("types/classification.toml");
@@ -144,6 +159,10 @@ fn values_are_as_in_postgresql() {
     let trial = trial();
     for text in SAME {
         assert_eq!(script(&trial, true, text), script(&trial, false, text), "{text}");
+    }
+    for style in DATE_STYLES {
+        let text = format!("SET datestyle = '{style}';\n{DATED}");
+        assert_eq!(script(&trial, true, &text), script(&trial, false, &text), "{style}");
     }
     for text in REFUSED {
         let said = script(&trial, true, &format!("{text};\nSELECT 'goes on';"));

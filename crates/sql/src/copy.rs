@@ -244,6 +244,10 @@ fn each(option: &DefElem, all: &[&str], plan: &mut CopyPlan, set: impl Fn(&mut C
     Ok(())
 }
 
+fn is_star(option: &DefElem) -> bool {
+    matches!(option.arg.as_deref(), Some(Node { node: Some(NodeEnum::AStar(_)) }))
+}
+
 /// The option as the processor gets it.
 fn kept(mut option: DefElem, plan: &CopyPlan) -> Option<Node> {
     let names = match option.defname.as_str() {
@@ -299,10 +303,6 @@ impl CopyPlan {
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "nothing else is an option's text")]
-fn is_star(option: &DefElem) -> bool {
-    matches!(option.arg.as_deref(), Some(Node { node: Some(NodeEnum::AStar(_)) }))
-}
-
 fn text(option: &DefElem) -> Option<String> {
     match option.arg.as_deref()?.node.as_ref()? {
         NodeEnum::String(string) => Some(string.sval.clone()),

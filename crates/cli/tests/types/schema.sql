@@ -22,7 +22,10 @@ CREATE TABLE parcel (
 CREATE TABLE sample (
     id integer PRIMARY KEY,
     ratio real,
-    weight double precision
+    weight double precision,
+    born date,
+    seen timestamp,
+    signed_at timestamptz
 );
 INSERT INTO parcel (id, label, tags, marks) VALUES (1, '{plain}', '{first,"second one"}', '{a,b}');
 INSERT INTO sample VALUES (1, 1.5, -0.1), (2, -2.5, 1e300), (3, 'NaN', 'Infinity'), (4, NULL, 'NaN'), (5, 0, 0), (6, 1e-40, 1e-320),

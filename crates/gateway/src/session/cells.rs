@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use drieslot_schema::{ColumnId, Domain, LogicalType, Protected, Protection};
-use drieslot_seal::values::{self, Given, IntervalStyle, Settings, ValueError};
+use drieslot_seal::values::{self, DateStyle, Given, IntervalStyle, Settings, ValueError};
 use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError};
 use zeroize::Zeroize;
 
@@ -35,8 +35,8 @@ pub(super) struct Cells {
     /// Session settings that values depend on; `None` while the session's TimeZone is not understood.
     settings: Option<Settings>,
     interval_style: IntervalStyle,
-    /// Whether DateStyle is ISO.
-    pub(super) iso_dates: bool,
+    /// `None` while the session's DateStyle is not understood.
+    date_style: Option<DateStyle>,
     plain: Vec<u8>,
 }
 
@@ -54,14 +54,17 @@ impl Cells {
             nonces: Nonces::new(),
             settings: None,
             interval_style: IntervalStyle::default(),
-            iso_dates: false,
+            date_style: None,
             plain: Vec::new(),
         }
     }
 
     pub(super) fn set_time_zone(&mut self, name: &str) {
-        let settings = Settings::named(name);
-        self.settings = settings.map(|settings| Settings { interval_style: self.interval_style, ..settings });
+        self.settings = Settings::named(name).map(|mut settings| {
+            settings.interval_style = self.interval_style;
+            settings.date_style = self.date_style.unwrap_or_default();
+            settings
+        });
     }
 
     pub(super) fn set_interval_style(&mut self, name: &str) {
@@ -69,6 +72,13 @@ impl Cells {
         self.interval_style = IntervalStyle::named(name).unwrap_or_default();
         if let Some(settings) = &mut self.settings {
             settings.interval_style = self.interval_style;
+        }
+    }
+
+    pub(super) fn set_date_style(&mut self, name: &str) {
+        self.date_style = DateStyle::named(name);
+        if let Some(settings) = &mut self.settings {
+            settings.date_style = self.date_style.unwrap_or_default();
         }
     }
 
@@ -114,8 +124,8 @@ impl Cells {
     fn settings_for(&self, ty: LogicalType) -> Result<&Settings, Refusal> {
         let ty = ty.element().unwrap_or(ty);
         let dated = matches!(ty, LogicalType::Date | LogicalType::Timestamp | LogicalType::Timestamptz);
-        if dated && !self.iso_dates {
-            return Err(Refusal::new("0A000", "protected dates are read and written in ISO style only")
+        if dated && self.date_style.is_none() {
+            return Err(Refusal::new("0A000", "the session's DateStyle is not known to the gateway")
                 .hint("SET datestyle = ISO, or use the binary format."));
         }
         self.settings.as_ref().ok_or_else(|| {

@@ -1,12 +1,13 @@
 //! Canonical plaintexts: the bytes that are sealed, per logical type, and their texts as PostgreSQL writes them.
 //!
-//! Owns the byte-for-byte agreement with PostgreSQL 15 to 18 under `DateStyle = ISO`. A form that PostgreSQL might
+//! Owns the byte-for-byte agreement with PostgreSQL 15 to 18. A form that PostgreSQL might
 //! read in another way than this module does is refused, and no error ever holds the value.
 
 mod array;
 mod array_text;
 mod bytes;
 mod calendar;
+mod date_style;
 mod datetime;
 mod declared;
 mod error;
@@ -22,6 +23,7 @@ mod plain;
 use drieslot_schema::LogicalType;
 use jiff::tz::TimeZone;
 
+pub use date_style::{DateForm, DateOrder, DateStyle};
 pub use declared::{Given, encode_binary_as, encode_text_as};
 pub use error::ValueError;
 pub use interval::IntervalStyle;
@@ -36,19 +38,31 @@ pub struct Settings {
     pub time_zone: TimeZone,
     /// The session's `IntervalStyle`.
     pub interval_style: IntervalStyle,
+    /// The session's `DateStyle`.
+    pub date_style: DateStyle,
+    /// What stands for the time zone behind a time, where the zone has no name of its own for it.
+    zone_name: Option<String>,
 }
 
 impl Settings {
     /// For a `TimeZone` as PostgreSQL reports it (an IANA name, `UTC`, or the POSIX form of `SET TIME ZONE +2`) and the
-    /// default of `IntervalStyle`. `None` where the zone is not known: the session must then be refused.
+    /// defaults of `IntervalStyle` and `DateStyle`. `None` where the zone is not known: the session must then be refused.
     pub fn named(time_zone: &str) -> Option<Self> {
-        let known = match time_zone.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
-            None => TimeZone::get(time_zone).ok(),
-            Some((_, offset)) => fixed_zone(offset),
+        let (known, zone_name) = match time_zone.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+            None => (TimeZone::get(time_zone).ok(), None),
+            Some((name, offset)) => (fixed_zone(offset), Some(name.to_owned())),
         };
-        known
-            .filter(|zone| !zone.is_unknown())
-            .map(|time_zone| Self { time_zone, interval_style: IntervalStyle::default() })
+        known.filter(|zone| !zone.is_unknown()).map(|time_zone| Self {
+            time_zone,
+            interval_style: IntervalStyle::default(),
+            date_style: DateStyle::default(),
+            zone_name,
+        })
+    }
+
+    /// The abbreviation behind a time, as of the time zone database or as the session named it.
+    fn zone_abbreviation(&self, seconds: i64) -> Option<String> {
+        self.zone_name.clone().or_else(|| calendar::abbreviation_at(&self.time_zone, seconds))
     }
 }
 
@@ -84,11 +98,13 @@ pub fn encode_text(
         LogicalType::Float8 => float::encode_text8(text, out)?,
         LogicalType::Bpchar(length) => plain::encode_padded(text, length, explicit_cast, out)?,
         LogicalType::Bytea => bytes::encode_text(text, out)?,
-        LogicalType::Date => out.extend_from_slice(&moment::parse_date(text)?.to_be_bytes()),
+        LogicalType::Date => out.extend_from_slice(&moment::parse_date(text, settings.date_style.order)?.to_be_bytes()),
         LogicalType::Time => out.extend_from_slice(&moment::parse_time(text)?.to_be_bytes()),
-        LogicalType::Timestamp => out.extend_from_slice(&moment::parse_timestamp(text)?.to_be_bytes()),
+        LogicalType::Timestamp => {
+            out.extend_from_slice(&moment::parse_timestamp(text, settings.date_style.order)?.to_be_bytes())
+        }
         LogicalType::Timestamptz => {
-            let micros = moment::parse_timestamptz(text, &settings.time_zone)?;
+            let micros = moment::parse_timestamptz(text, settings)?;
             out.extend_from_slice(&micros.to_be_bytes());
         }
         LogicalType::Uuid => out.extend_from_slice(&plain::parse_uuid(text)?),
@@ -170,13 +186,16 @@ pub fn decode_text(
         LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => out.extend_from_slice(canonical),
         LogicalType::Bytea => bytes::write(canonical, out),
         LogicalType::Time => moment::write_time(i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
-        LogicalType::Date => moment::write_date(i32::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
+        LogicalType::Date => {
+            moment::write_date(i32::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), settings.date_style, out)
+        }
         LogicalType::Timestamp => {
-            moment::write_timestamp(i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), None, out);
+            let micros = i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?);
+            moment::write_timestamp(micros, settings, false, out);
         }
         LogicalType::Timestamptz => {
             let micros = i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?);
-            moment::write_timestamp(micros, Some(&settings.time_zone), out);
+            moment::write_timestamp(micros, settings, true, out);
         }
         LogicalType::Uuid => plain::write_uuid(fixed(ty, canonical).map_err(wrong)?, out),
         LogicalType::Interval => {

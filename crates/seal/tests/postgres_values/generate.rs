@@ -46,6 +46,36 @@ impl Dice {
         chars.into_iter().collect()
     }
 
+    /// A day in the forms of SQL, POSTGRES and German, with a time or without.
+    pub fn styled(&mut self) -> String {
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "mar", "APR", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (a, b) = (1 + self.below(14), 1 + self.below(32));
+        let (a, b) = if self.below(2) == 0 { (a, b) } else { (b, a) };
+        let year = match self.below(4) {
+            0 => format!("{:02}", self.below(100)),
+            1 => format!("{:04}", 1 + self.below(9999)),
+            _ => format!("{}", 1900 + self.below(200)),
+        };
+        let month = MONTHS[self.below(12) as usize];
+        let time = match self.below(3) {
+            0 => String::new(),
+            1 => format!(" {:02}:{:02}:{:02}", self.below(24), self.below(60), self.below(60)),
+            _ => format!(" {:02}:{:02}:{:02}.{}", self.below(24), self.below(60), self.below(60), 1 + self.below(999)),
+        };
+        let zone = if time.is_empty() { "" } else { self.pick(&["", "", " UTC", "+02", " -03:30"]) };
+        let era = self.pick(&["", "", "", "", " BC"]);
+        let weekday = self.pick(&["", "", "Fri ", "mon "]);
+        match self.below(7) {
+            0 => format!("{a:02}/{b:02}/{year}{time}{zone}{era}"),
+            1 => format!("{a}-{b}-{year}{time}{zone}{era}"),
+            2 => format!("{a:02}.{b:02}.{year}{time}{zone}{era}"),
+            3 => format!("{year}-{a:02}-{b:02}{time}{zone}{era}"),
+            4 => format!("{weekday}{month} {b:02}{time} {year}{}{era}", zone.replace('+', " +")),
+            5 => format!("{weekday}{b} {month}{time} {year}{}{era}", zone.replace('+', " +")),
+            _ => format!("{b:02} {month} {year}{era}"),
+        }
+    }
+
     pub fn truth(&mut self) -> String {
         self.pick(&["t", "f", "true", "no", " on ", "0"]).to_owned()
     }

@@ -22,7 +22,7 @@ use std::fmt::Write as _;
 
 use drieslot_schema::LogicalType;
 use drieslot_seal::values::{
-    Given, IntervalStyle, decode_binary, decode_text, encode_binary, encode_text, encode_text_as,
+    DateStyle, Given, IntervalStyle, decode_binary, decode_text, encode_binary, encode_text, encode_text_as,
 };
 use drieslot_seal::{Settings, ValueError};
 use generate::Dice;
@@ -32,6 +32,7 @@ struct Case {
     ty: LogicalType,
     zone: &'static str,
     style: &'static str,
+    dates: &'static str,
     explicit: bool,
     text: String,
     /// Whether 0A000 is no answer.
@@ -57,6 +58,20 @@ const ZONES: [&str; 8] = [
 
 const STYLES: [&str; 4] = ["postgres", "postgres_verbose", "sql_standard", "iso_8601"];
 
+const DATE_STYLES: [&str; 11] = [
+    "ISO, MDY",
+    "ISO, DMY",
+    "ISO, YMD",
+    "SQL, MDY",
+    "SQL, DMY",
+    "SQL, YMD",
+    "Postgres, MDY",
+    "Postgres, DMY",
+    "Postgres, YMD",
+    "German, DMY",
+    "German, MDY",
+];
+
 const SETUP: &str = r"
 create function attempt(sql text, v text, out res text) language plpgsql as $$
 begin
@@ -65,7 +80,7 @@ exception when others then
   res := 'E' || sqlstate;
 end $$;
 create table slot (v varchar(5), c char(5), va varchar(5)[], ca char(5)[]);
-create table cases (id int, zone text, style text, sql text, v text);
+create table cases (id int, zone text, style text, dates text, sql text, v text);
 ";
 
 fn query(case: &Case) -> String {
@@ -124,15 +139,16 @@ fn ask(server: &Server, cases: &[Case]) -> Vec<Verdict> {
     let mut script = format!("{SETUP}copy cases from stdin;\n");
     for (id, case) in cases.iter().enumerate() {
         let escaped = case.text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r");
-        writeln!(script, "{id}\t{}\t{}\t{}\t{escaped}", case.zone, case.style, query(case).replace('\\', "\\\\"))
-            .unwrap();
+        let (zone, style, dates) = (case.zone, case.style, case.dates);
+        writeln!(script, "{id}\t{zone}\t{style}\t{dates}\t{}\t{escaped}", query(case).replace('\\', "\\\\")).unwrap();
     }
     script.push_str("\\.\n");
     for zone in ZONES {
         writeln!(script, "set timezone = '{zone}';").unwrap();
-        for style in STYLES {
-            let wanted = format!("zone = '{zone}' and style = '{style}'");
-            writeln!(script, "set intervalstyle = '{style}';").unwrap();
+        let styles = STYLES.into_iter().map(|style| (style, DATE_STYLES[0]));
+        for (style, dates) in styles.chain(DATE_STYLES.into_iter().skip(1).map(|dates| (STYLES[0], dates))) {
+            let wanted = format!("zone = '{zone}' and style = '{style}' and dates = '{dates}'");
+            writeln!(script, "set intervalstyle = '{style}';\nset datestyle = '{dates}';").unwrap();
             writeln!(script, "select id || '|' || attempt(sql, v) from cases where {wanted};").unwrap();
         }
     }
@@ -155,6 +171,7 @@ fn unhex(text: &str) -> Vec<u8> {
 fn ours(case: &Case) -> Result<(Vec<u8>, Vec<u8>), ValueError> {
     let mut settings = Settings::named(case.zone).unwrap();
     settings.interval_style = IntervalStyle::named(case.style).unwrap();
+    settings.date_style = DateStyle::named(case.dates).unwrap();
     let (mut canonical, mut text) = (Vec::new(), Vec::new());
     encode_text(case.ty, &case.text, case.explicit, &settings, &mut canonical)?;
     decode_text(case.ty, &canonical, &settings, &mut text).unwrap();
@@ -163,7 +180,7 @@ fn ours(case: &Case) -> Result<(Vec<u8>, Vec<u8>), ValueError> {
 
 fn compare(case: &Case, verdict: &Verdict) -> Result<(), String> {
     let found = ours(case);
-    let about = format!("{} {:?} in {} (explicit {})", case.ty, case.text, case.zone, case.explicit);
+    let about = format!("{} {:?} in {} {} (explicit {})", case.ty, case.text, case.zone, case.dates, case.explicit);
     match (found, verdict) {
         (Ok((canonical, shown)), Verdict::Accepted { text, binary }) => {
             let (mut received, mut sent) = (Vec::new(), Vec::new());
@@ -228,7 +245,7 @@ fn array_cases(dice: &mut Dice) -> Vec<Case> {
             // before and another after: two faults in one text.
             let text = dice.array(make);
             let sound = name != "numeric(10,2)" && !text.contains("]");
-            cases.push(Case { ty, zone, style: STYLES[0], explicit, text, sound });
+            cases.push(Case { ty, zone, style: STYLES[0], dates: DATE_STYLES[0], explicit, text, sound });
         }
     }
     cases
@@ -279,7 +296,27 @@ fn sound_cases(dice: &mut Dice) -> Vec<Case> {
                 || !text.contains(['-', '/']) && text.get(..6).is_none_or(|start| start.contains([':', ' ']));
             let style = if ty == LogicalType::Interval { STYLES[dice.below(4) as usize] } else { STYLES[0] };
             let sound = sound && !(style == "sql_standard" && text.contains('-'));
-            cases.push(Case { ty, zone, style, explicit, text, sound });
+            cases.push(Case { ty, zone, style, dates: DATE_STYLES[0], explicit, text, sound });
+        }
+    }
+    cases
+}
+
+/// Days and moments under every DateStyle, in every form that one of them writes.
+fn styled_cases(dice: &mut Dice) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for name in ["date", "timestamp", "timestamptz", "date[]", "timestamptz[]"] {
+        let ty: LogicalType = name.parse().unwrap();
+        for at in 0..3000 {
+            let zone = ZONES[dice.below(ZONES.len() as u64) as usize];
+            let dates = DATE_STYLES[dice.below(DATE_STYLES.len() as u64) as usize];
+            let text = match (at % 2, name.ends_with(']')) {
+                (0, false) => dice.timestamp(),
+                (0, true) => dice.array(Dice::timestamp),
+                (_, false) => dice.styled(),
+                (_, true) => dice.array(Dice::styled),
+            };
+            cases.push(Case { ty, zone, style: STYLES[0], dates, explicit: true, text, sound: false });
         }
     }
     cases
@@ -295,7 +332,15 @@ fn written_cases() -> Vec<Case> {
                 if !explicit && ty == LogicalType::Bpchar(None) {
                     continue;
                 }
-                cases.push(Case { ty, zone, style: STYLES[0], explicit, text: (*text).to_owned(), sound: true });
+                cases.push(Case {
+                    ty,
+                    zone,
+                    style: STYLES[0],
+                    dates: DATE_STYLES[0],
+                    explicit,
+                    text: (*text).to_owned(),
+                    sound: true,
+                });
             }
         }
     }
@@ -332,14 +377,14 @@ fn refused_cases() -> Vec<Case> {
         (
             "date",
             &[
-                "1/2/2020",
-                "01-02-2020",
-                "Jan 2 2020",
+                "Jan 2 20",
+                "2020 Jan 2",
+                "January 2 2020",
                 "now",
                 "today",
                 "J2451545",
                 "2020.123",
-                "99-01-02",
+                "1/2/020",
                 "2020-Jan-02",
                 "200102",
             ],
@@ -359,6 +404,7 @@ fn refused_cases() -> Vec<Case> {
         ty,
         zone: "UTC",
         style: STYLES[0],
+        dates: DATE_STYLES[0],
         explicit: true,
         text: (*text).to_owned(),
         sound: false,
@@ -383,6 +429,10 @@ fn values_agree_with_postgresql() {
     let mut dice = Dice(0x5eed_0123_4567_89ab);
     let mut cases = sound_cases(&mut dice);
     cases.extend(array_cases(&mut dice));
+    let styled = styled_cases(&mut dice);
+    let read = styled.iter().filter(|case| ours(case).is_ok()).count();
+    assert!(read * 2 > styled.len(), "only {read} of {} days were read: the test has become blind", styled.len());
+    cases.extend(styled);
     cases.extend(written_cases());
     let spoilt: Vec<Case> = cases
         .iter()
