@@ -8,8 +8,8 @@ import struct
 CODES = {"boolean": 1, "smallint": 2, "integer": 3, "bigint": 4, "numeric": 5, "text": 6, "character varying": 6,
          "date": 7, "timestamp without time zone": 8, "timestamp with time zone": 9, "uuid": 10, "real": 11,
          "double precision": 12, "character": 13, "bytea": 14, "time without time zone": 15, "interval": 16, "json": 17,
-         "jsonb": 18, "inet": 19, "cidr": 20}
-PADDED = {"numeric", "text", "character varying", "character", "bytea", "json", "jsonb", "inet", "cidr"}
+         "jsonb": 18, "inet": 19, "cidr": 20, "enum": 21}
+PADDED = {"numeric", "text", "character varying", "character", "bytea", "json", "jsonb", "inet", "cidr", "enum"}
 ALIASES = {"bool": "boolean", "int2": "smallint", "int": "integer", "int4": "integer", "int8": "bigint", "decimal": "numeric",
            "varchar": "character varying", "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone",
            "float4": "real", "float8": "double precision", "float": "double precision", "char": "character", "bpchar": "character",
@@ -205,6 +205,8 @@ def moment(family, value):
 
 
 def family_of(name):
+    if name.strip().startswith("enum "):
+        return "enum"
     if name.strip().endswith("[]"):
         return family_of(name.strip()[:-2]) + "[]"
     family = name.split("(")[0].strip().lower()

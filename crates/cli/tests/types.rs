@@ -1,5 +1,5 @@
-//! Types that have tests of their own, beside plain PostgreSQL on the same server: arrays, ordered floats, dates
-//! under every DateStyle.
+//! Types that have tests of their own, beside plain PostgreSQL on the same server: arrays, enums, ordered floats,
+//! dates under every DateStyle.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -16,7 +16,8 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 /// Under each DateStyle.
 const DATED: &str = "INSERT INTO sample (id, born, seen, signed_at)
-       VALUES (50, '2020-01-31', '2020-07-01 12:00:00.5', '2020-07-01 12:00+00'), (51, '01/02/2020', '1-2-2020 00:00', '01.02.2020 12:00+00'), (52, 'infinity', '0044-03-15 BC', '-infinity');
+       VALUES (50, '2020-01-31', '2020-07-01 12:00:00.5', '2020-07-01 12:00+00'), (51, '01/02/2020', '1-2-2020 00:00',
+       '01.02.2020 12:00+00'), (52, 'infinity', '0044-03-15 BC', '-infinity');
      INSERT INTO sample (id, born) VALUES (53, '01/31/2020');
      INSERT INTO sample (id, born) VALUES (54, '31/01/2020');
      INSERT INTO sample (id, born, seen) VALUES (55, 'Jan 31 2020', 'Fri Jan 31 12:00:00 2020');
@@ -103,6 +104,25 @@ const SAME: &[&str] = &[
        dtd_identifier FROM information_schema.columns WHERE table_name = 'parcel' ORDER BY 1;
      SELECT object_type, data_type, character_maximum_length,
        numeric_precision FROM information_schema.element_types WHERE object_schema = 'public' ORDER BY 1, 2;",
+    "INSERT INTO sample (id, mood, hidden) VALUES (60, 'ok', 'sad'), (61, 'very happy'::mood, 'ok'::public.mood), (62,
+       NULL, NULL);
+     INSERT INTO sample (id, mood) VALUES (63, 'Ok');
+     INSERT INTO sample (id, hidden) VALUES (63, '');
+     INSERT INTO sample (id, hidden) VALUES (63, 'ok ');
+     SELECT id, mood, hidden FROM sample WHERE id >= 60 ORDER BY id;
+     SELECT id FROM sample WHERE mood = 'ok';
+     SELECT id FROM sample WHERE mood IN ('ok'::mood, 'very happy') ORDER BY id;
+     SELECT id FROM sample WHERE mood <> 'sad' ORDER BY id;
+     SELECT id FROM sample WHERE mood = 'unknown';
+     SELECT mood, count(*) FROM sample WHERE id >= 60 GROUP BY mood HAVING count(*) = 1 AND mood = 'ok';
+     SELECT a.id FROM sample a JOIN sample b USING (mood) ORDER BY 1;
+     UPDATE sample SET mood = 'sad' WHERE mood = 'ok' RETURNING mood;
+     SELECT COALESCE(mood, 'sad') FROM sample WHERE id >= 60 ORDER BY id;
+     COPY (SELECT id, mood, hidden FROM sample WHERE id >= 60 ORDER BY id) TO STDOUT (FORMAT csv);",
+    "\\d sample\nSELECT mood, hidden FROM sample \\gdesc\n
+     SELECT attname, atttypid::regtype, attlen, attalign FROM pg_attribute WHERE attrelid = 'sample'::regclass AND attnum > 0;
+     PREPARE q (mood) AS SELECT id FROM sample WHERE mood = $1;
+     EXECUTE q ('ok');",
     "SELECT id, ratio, weight FROM sample ORDER BY ratio, id;
      SELECT id FROM sample ORDER BY weight DESC NULLS LAST, id;
      SELECT id FROM sample WHERE ratio < '1.5' ORDER BY id;
@@ -137,6 +157,12 @@ const REFUSED: &[&str] = &[
     "SET array_nulls = off",
     "UPDATE sample SET weight = '-0'",
     "SELECT sum(weight) FROM sample",
+    "SELECT mood FROM sample ORDER BY mood",
+    "SELECT id FROM sample WHERE mood < 'ok'",
+    "SELECT id FROM sample WHERE mood = ANY ('{ok}')",
+    "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'",
+    "ALTER TYPE mood RENAME TO temper",
+    "DROP TYPE mood CASCADE",
     // It is a number of double precision to PostgreSQL, which no real needs to equal.
     "SELECT id FROM sample WHERE ratio < 1.5",
 ];
@@ -175,6 +201,7 @@ fn values_are_as_in_postgresql() {
         let (gateway, plain) = (trial.app_session().await, trial.superuser_session(REFERENCE).await);
         parameters(&gateway, &plain).await;
         copied(&gateway, &plain).await;
+        labels(&gateway, &plain).await;
     });
     trial.app_ok("INSERT INTO parcel (id, marks, tags) VALUES (901, '{}', '{CANARY-7f3a-array,b}')");
     trial.check(&[Canary::Text("CANARY-7f3a-array".into())]);
@@ -246,6 +273,26 @@ async fn parameters(gateway: &Client, plain: &Client) {
             let error = client.execute(sql, &[&Raw(bytes.to_vec())]).await.unwrap_err();
             assert_eq!(code(&error), expected, "{bytes:x?}");
         }
+    }
+}
+
+/// Enums in the extended protocol: their types are the database's own, and new labels are known at once.
+async fn labels(gateway: &Client, plain: &Client) {
+    for client in [gateway, plain] {
+        let sql = "INSERT INTO sample (id, mood, hidden) VALUES (70, $1, $2) RETURNING mood, hidden";
+        let statement = client.prepare(sql).await.unwrap();
+        for ty in statement.params().iter().chain(statement.columns().iter().map(tokio_postgres::Column::type_)) {
+            assert_eq!((ty.name(), ty.schema()), ("mood", "public"));
+        }
+        let row = client.query_one(&statement, &[&Raw(b"ok".to_vec()), &Raw(b"sad".to_vec())]).await.unwrap();
+        assert_eq!((row.get::<_, Raw>(0).0, row.get::<_, Raw>(1).0), (b"ok".to_vec(), b"sad".to_vec()));
+        let error = client.query_one(&statement, &[&Raw(b"new".to_vec()), &Raw(b"sad".to_vec())]).await.unwrap_err();
+        assert_eq!(code(&error), "22P02");
+        client.batch_execute("DELETE FROM sample WHERE id = 70").await.unwrap();
+        client.batch_execute("ALTER TYPE mood ADD VALUE 'new' BEFORE 'ok'").await.unwrap();
+        client.batch_execute("INSERT INTO sample (id, mood) VALUES (71, 'new')").await.unwrap();
+        let row = client.query_one("SELECT id FROM sample WHERE mood = 'new'", &[]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(0), 71);
     }
 }
 

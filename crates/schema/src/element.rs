@@ -1,4 +1,4 @@
-//! Types of the elements of arrays: every scalar type of PostgreSQL's own.
+//! Types of the elements of arrays: every scalar type of PostgreSQL's own; enums are the user's.
 
 use crate::LogicalType;
 
@@ -29,7 +29,7 @@ macro_rules! elements {
                 match self {
                     $(Self::$plain => Some(Element::$plain),)*
                     $(Self::$modified(modifier) => Some(Element::$modified(modifier)),)*
-                    Self::Array(_) => None,
+                    Self::Array(_) | Self::Enum(_) => None,
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 mod classification;
 mod element;
+mod enum_name;
 mod types;
 
 pub use classification::{
@@ -12,4 +13,5 @@ pub use classification::{
     Unlisted,
 };
 pub use element::Element;
+pub use enum_name::{EnumLabels, EnumName};
 pub use types::{LogicalType, MAX_ORDER_BITS, TypeError};

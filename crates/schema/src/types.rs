@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Element;
+use crate::{Element, EnumName};
 
 /// The type that a protected column has for the application. At the processor it is always `bytea`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +52,8 @@ pub enum LogicalType {
     Cidr,
     /// An array of these, of up to six dimensions
     Array(Element),
+    /// An enum type of the database
+    Enum(EnumName),
 }
 
 /// `MaxAttrSize`
@@ -60,12 +62,12 @@ const LENGTHS: std::ops::RangeInclusive<u32> = 1..=10_485_760;
 /// A type name that no protection exists for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "type `{0}` cannot be protected: use one of boolean, smallint, integer, bigint, real, double precision, numeric(p,s), text, varchar(n), char(n), bytea, date, time, timestamp, timestamptz, interval, uuid, json, jsonb, inet, cidr, or an array of one of these"
+    "type `{0}` cannot be protected: use one of boolean, smallint, integer, bigint, real, double precision, numeric(p,s), text, varchar(n), char(n), bytea, date, time, timestamp, timestamptz, interval, uuid, json, jsonb, inet, cidr, an array of one of these, or an enum as `enum schema.name`"
 )]
 pub struct TypeError(pub String);
 
 impl LogicalType {
-    /// The type's OID in `pg_type`.
+    /// The type's OID in `pg_type`; 0 of an enum, which only the database's catalogue knows.
     pub const fn oid(self) -> u32 {
         match self {
             Self::Bool => 16,
@@ -91,6 +93,7 @@ impl LogicalType {
             Self::Cidr => 650,
             Self::Array(Element::Varchar(_)) => 1015,
             Self::Array(element) => element.scalar().array_oid(),
+            Self::Enum(_) => 0,
         }
     }
 
@@ -118,7 +121,7 @@ impl LogicalType {
             Self::Timestamp => 1115,
             Self::Timestamptz => 1185,
             Self::Uuid => 2951,
-            Self::Array(_) => self.oid(),
+            Self::Array(_) | Self::Enum(_) => self.oid(),
         }
     }
 
@@ -127,7 +130,7 @@ impl LogicalType {
         match self {
             Self::Bool => 1,
             Self::Int2 => 2,
-            Self::Int4 | Self::Float4 | Self::Date => 4,
+            Self::Int4 | Self::Float4 | Self::Date | Self::Enum(_) => 4,
             Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::Timestamptz => 8,
             Self::Numeric(_)
             | Self::Text
@@ -173,7 +176,8 @@ impl LogicalType {
             | Self::Timestamptz
             | Self::Uuid
             | Self::Inet
-            | Self::Cidr => None,
+            | Self::Cidr
+            | Self::Enum(_) => None,
         }
     }
 
@@ -203,7 +207,8 @@ impl LogicalType {
             | Self::Json
             | Self::Jsonb
             | Self::Inet
-            | Self::Cidr => -1,
+            | Self::Cidr
+            | Self::Enum(_) => -1,
         }
     }
 }
@@ -236,6 +241,7 @@ impl fmt::Display for LogicalType {
             Self::Inet => f.write_str("inet"),
             Self::Cidr => f.write_str("cidr"),
             Self::Array(element) => write!(f, "{}[]", element.scalar()),
+            Self::Enum(name) => write!(f, "enum {name}"),
         }
     }
 }
@@ -267,7 +273,8 @@ impl LogicalType {
             | Self::Jsonb
             | Self::Inet
             | Self::Cidr
-            | Self::Array(_) => None,
+            | Self::Array(_)
+            | Self::Enum(_) => None,
         }
     }
 }
@@ -278,6 +285,9 @@ impl FromStr for LogicalType {
     fn from_str(text: &str) -> Result<Self, TypeError> {
         let lower = text.trim().to_ascii_lowercase();
         let error = || TypeError(text.trim().to_owned());
+        if let Some(name) = text.trim().strip_prefix("enum ") {
+            return EnumName::parse(name.trim()).map(Self::Enum).ok_or_else(error);
+        }
         if let Some(element) = lower.strip_suffix("[]") {
             let element = element.parse::<Self>().ok().and_then(Self::as_element);
             return element.map(Self::Array).ok_or_else(error);
@@ -359,6 +369,8 @@ mod tests {
             "text[]",
             "character varying(40)[]",
             "timestamp with time zone[]",
+            "enum public.mood",
+            "enum App.Mood",
         ] {
             let parsed: LogicalType = name.parse().unwrap();
             assert_eq!(parsed.to_string(), name);
@@ -371,6 +383,9 @@ mod tests {
             "int[][]",
             "[]",
             "money[]",
+            "enum",
+            "enum a.b.c",
+            "enum mood[]x.",
             "varchar(40",
             "money",
             "text(3)",

@@ -319,6 +319,7 @@ fn type_code(ty: LogicalType) -> u8 {
         LogicalType::Jsonb => 18,
         LogicalType::Inet => 19,
         LogicalType::Cidr => 20,
+        LogicalType::Enum(_) => 21,
         LogicalType::Array(element) => ARRAY | type_code(element.scalar()),
     }
 }
@@ -338,7 +339,8 @@ fn is_padded(ty: LogicalType) -> bool {
         | LogicalType::Jsonb
         | LogicalType::Inet
         | LogicalType::Cidr
-        | LogicalType::Array(_) => true,
+        | LogicalType::Array(_)
+        | LogicalType::Enum(_) => true,
         LogicalType::Bool
         | LogicalType::Int2
         | LogicalType::Int4

@@ -87,7 +87,7 @@ fn errors_have_the_state_of_postgresql_and_never_the_value() {
         ("text", "gehe\0im", "22021"),
         ("date", "geheim", "22007"),
         ("date", "7654-32-10", "22008"),
-        ("date", "3/2/7654", "0A000"),
+        ("date", "3/2/765", "0A000"),
         ("timestamp", "7654321-01-01", "22008"),
         ("timestamptz", "7654-01-01 00:00:00+16", "22009"),
         ("timestamptz", "7654-01-01 00:00:00 geheim/x", "0A000"),

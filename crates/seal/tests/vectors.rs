@@ -89,8 +89,12 @@ impl Setting {
     }
 
     fn canonical(&self, text: &str) -> Vec<u8> {
+        let mut settings = utc();
+        if let LogicalType::Enum(name) = self.ty {
+            settings.enum_labels = Arc::new([(name, [text.to_owned()].into())].into());
+        }
         let mut out = Vec::new();
-        encode_text(self.ty, text, false, &utc(), &mut out).unwrap();
+        encode_text(self.ty, text, false, &settings, &mut out).unwrap();
         out
     }
 }
@@ -167,7 +171,8 @@ fn the_independent_reader_agrees() {
     assert!(output.status.success() && text.contains(" passed, 0 failed"), "{text}");
 }
 
-const TEXTS: [(&str, &str, &[&str]); 29] = [
+const TEXTS: [(&str, &str, &[&str]); 30] = [
+    ("enum", "enum public.mood", &["very happy", "sad"]),
     (
         "interval",
         "interval",
@@ -416,7 +421,7 @@ fn not_canonical(ty: LogicalType) -> Option<&'static [u8]> {
         LogicalType::Array(Element::Uuid) => b"\0\0\0\x01\0\0\0\0\0\0\x0b\x86\0\0\0\0\0\0\0\x01",
         // Seven dimensions.
         LogicalType::Array(_) => b"\0\0\0\x07\0\0\0\0\0\0\x04\xa0",
-        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => b"caf\xe9",
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) | LogicalType::Enum(_) => b"caf\xe9",
         LogicalType::Float4 | LogicalType::Float8 => b"\0\0\0",
         LogicalType::Interval => b"\0\0\0",
         LogicalType::Json => b"{\"a\":}",

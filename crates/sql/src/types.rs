@@ -1,6 +1,6 @@
 //! Type names of the parser to logical types.
 
-use drieslot_schema::LogicalType;
+use drieslot_schema::{EnumName, LogicalType};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, TypeName, a_const::Val};
 
@@ -39,6 +39,8 @@ pub(crate) fn logical(ty: &TypeName) -> Option<LogicalType> {
     let names = strings(&ty.names);
     let name = match names.as_slice() {
         [name] | ["pg_catalog", name] => *name,
+        // Whatever else it may be: only the classification says that it is an enum.
+        [schema, name] if ty.typmods.is_empty() => return EnumName::find(schema, name).map(LogicalType::Enum),
         _ => return None,
     };
     let modifiers: Option<Vec<u32>> = ty.typmods.iter().map(modifier).collect();
@@ -126,7 +128,8 @@ pub(crate) fn loosened(ty: LogicalType) -> LogicalType {
         | LogicalType::Json
         | LogicalType::Jsonb
         | LogicalType::Inet
-        | LogicalType::Cidr => ty,
+        | LogicalType::Cidr
+        | LogicalType::Enum(_) => ty,
     }
 }
 

@@ -1,3 +1,4 @@
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'very happy');
 CREATE TABLE parcel (
     id integer PRIMARY KEY,
     label text[],
@@ -25,7 +26,9 @@ CREATE TABLE sample (
     weight double precision,
     born date,
     seen timestamp,
-    signed_at timestamptz
+    signed_at timestamptz,
+    mood mood,
+    hidden public.mood
 );
 INSERT INTO parcel (id, label, tags, marks) VALUES (1, '{plain}', '{first,"second one"}', '{a,b}');
 INSERT INTO sample VALUES (1, 1.5, -0.1), (2, -2.5, 1e300), (3, 'NaN', 'Infinity'), (4, NULL, 'NaN'), (5, 0, 0), (6, 1e-40, 1e-320),

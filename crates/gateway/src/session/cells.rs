@@ -6,6 +6,7 @@ use std::sync::Arc;
 use drieslot_schema::{ColumnId, Domain, LogicalType, Protected, Protection};
 use drieslot_seal::values::{self, DateStyle, Given, IntervalStyle, Settings, ValueError};
 use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError};
+use drieslot_sql::Catalog;
 use zeroize::Zeroize;
 
 use super::Stall;
@@ -35,6 +36,8 @@ pub(super) struct Cells {
     /// Session settings that values depend on; `None` while the session's TimeZone is not understood.
     settings: Option<Settings>,
     interval_style: IntervalStyle,
+    /// Tells the database's enum types.
+    catalog: Arc<Catalog>,
     /// `None` while the session's DateStyle is not understood.
     date_style: Option<DateStyle>,
     plain: Vec<u8>,
@@ -54,6 +57,7 @@ impl Cells {
             nonces: Nonces::new(),
             settings: None,
             interval_style: IntervalStyle::default(),
+            catalog: Arc::default(),
             date_style: None,
             plain: Vec::new(),
         }
@@ -63,8 +67,19 @@ impl Cells {
         self.settings = Settings::named(name).map(|mut settings| {
             settings.interval_style = self.interval_style;
             settings.date_style = self.date_style.unwrap_or_default();
+            settings.enum_labels = Arc::clone(self.catalog.enum_labels());
             settings
         });
+    }
+
+    pub(super) fn set_catalog(&mut self, catalog: &Arc<Catalog>) {
+        if Arc::ptr_eq(&self.catalog, catalog) {
+            return;
+        }
+        self.catalog = Arc::clone(catalog);
+        if let Some(settings) = &mut self.settings {
+            settings.enum_labels = Arc::clone(catalog.enum_labels());
+        }
     }
 
     pub(super) fn set_interval_style(&mut self, name: &str) {
@@ -165,6 +180,16 @@ impl Cells {
             .hint("Round the value before comparing."))
     }
 
+    /// The binary form of an enum is its text, and its type is known by the database's own number.
+    fn as_label<'a>(&self, ty: LogicalType, given: Given, value: Input<'a>) -> (Given, Input<'a>) {
+        if !matches!(ty, LogicalType::Enum(_)) {
+            return (given, value);
+        }
+        let own = given.oid == self.catalog.oid_of(ty);
+        let (Input::Text(text) | Input::Binary(text)) = value;
+        (Given { oid: if own { 0 } else { given.oid }, ..given }, Input::Text(text))
+    }
+
     /// A value becomes a cell, appended to `out`.
     pub(super) fn seal(
         &mut self,
@@ -204,6 +229,7 @@ impl Cells {
         plain: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         self.check_scale(id, ty, given, value)?;
+        let (given, value) = self.as_label(ty, given, value);
         let encoded = match value {
             Input::Text(text) => {
                 let settings = self.settings_for(ty)?;

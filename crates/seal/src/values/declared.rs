@@ -98,7 +98,8 @@ pub fn encode_text_as(
         | LogicalType::Json
         | LogicalType::Inet
         | LogicalType::Cidr
-        | LogicalType::Array(_) => {
+        | LogicalType::Array(_)
+        | LogicalType::Enum(_) => {
             if !accepts(ty, oid) {
                 return Err(unequal(ty, oid));
             }

@@ -20,7 +20,9 @@ mod network;
 mod numeric;
 mod plain;
 
-use drieslot_schema::LogicalType;
+use std::sync::Arc;
+
+use drieslot_schema::{EnumLabels, LogicalType};
 use jiff::tz::TimeZone;
 
 pub use date_style::{DateForm, DateOrder, DateStyle};
@@ -40,6 +42,8 @@ pub struct Settings {
     pub interval_style: IntervalStyle,
     /// The session's `DateStyle`.
     pub date_style: DateStyle,
+    /// The labels of the database's enum types.
+    pub enum_labels: Arc<EnumLabels>,
     /// What stands for the time zone behind a time, where the zone has no name of its own for it.
     zone_name: Option<String>,
 }
@@ -56,6 +60,7 @@ impl Settings {
             time_zone,
             interval_style: IntervalStyle::default(),
             date_style: DateStyle::default(),
+            enum_labels: Arc::default(),
             zone_name,
         })
     }
@@ -112,6 +117,7 @@ pub fn encode_text(
         LogicalType::Json => json::encode_json(text, out)?,
         LogicalType::Jsonb => json::encode_jsonb(text, out)?,
         LogicalType::Inet | LogicalType::Cidr => network::encode_text(ty, text, out)?,
+        LogicalType::Enum(name) => plain::encode_label(settings.enum_labels.get(&name), text, name, out)?,
         LogicalType::Array(element) => array::encode_text(element, text, explicit_cast, settings, out)?,
     }
     Ok(())
@@ -160,6 +166,8 @@ pub fn encode_binary(ty: LogicalType, wire_oid: u32, bytes: &[u8], out: &mut Vec
         LogicalType::Json => json::encode_json(plain::checked_utf8(bytes)?, out)?,
         LogicalType::Jsonb => json::encode_jsonb_binary(bytes, out)?,
         LogicalType::Inet | LogicalType::Cidr => network::encode_binary(ty, bytes, out)?,
+        // Its binary form is its text, and only that can be checked.
+        LogicalType::Enum(_) => return Err(ValueError::unsupported("an enum", "Send the label as a text.")),
         LogicalType::Array(element) => array::encode_binary(element, oid, bytes, out)?,
     }
     Ok(())
@@ -183,7 +191,9 @@ pub fn decode_text(
         LogicalType::Numeric(_) => numeric::decode_text(ty, canonical, out)?,
         LogicalType::Float4 => float::write4(f32::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
         LogicalType::Float8 => float::write8(f64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
-        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => out.extend_from_slice(canonical),
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) | LogicalType::Enum(_) => {
+            out.extend_from_slice(canonical);
+        }
         LogicalType::Bytea => bytes::write(canonical, out),
         LogicalType::Time => moment::write_time(i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
         LogicalType::Date => {
@@ -249,7 +259,8 @@ pub(crate) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
         | LogicalType::Inet
         | LogicalType::Cidr
         | LogicalType::Uuid
-        | LogicalType::Array(_) => None,
+        | LogicalType::Array(_)
+        | LogicalType::Enum(_) => None,
     }
 }
 
@@ -283,7 +294,7 @@ fn check_canonical(ty: LogicalType, canonical: &[u8]) -> Result<(), ValueError> 
         LogicalType::Inet | LogicalType::Cidr => network::check_canonical(ty, canonical),
         LogicalType::Array(element) => array::check_canonical(element, canonical),
         LogicalType::Numeric(_) => numeric::check_canonical(ty, canonical),
-        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => {
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) | LogicalType::Enum(_) => {
             plain::checked_utf8(canonical).map(|_| ()).map_err(corrupted)
         }
         LogicalType::Bytea => Ok(()),
@@ -316,6 +327,7 @@ fn accepts(ty: LogicalType, oid: u32) -> bool {
             texts.contains(&oid) || oid == UNKNOWN_OID
         }
         LogicalType::Array(element) => array::accepted(element, oid).is_some(),
+        LogicalType::Enum(_) => false,
         LogicalType::Inet => [ty, LogicalType::Cidr].map(LogicalType::oid).contains(&oid),
         LogicalType::Bool
         | LogicalType::Interval

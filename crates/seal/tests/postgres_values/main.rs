@@ -108,6 +108,7 @@ fn query(case: &Case) -> String {
         LogicalType::Inet => "inet_send",
         LogicalType::Cidr => "cidr_send",
         LogicalType::Array(_) => "array_send",
+        LogicalType::Enum(_) => "enum_send",
     };
     let output = if matches!(ty, LogicalType::Bpchar(_)) {
         "bpcharout"

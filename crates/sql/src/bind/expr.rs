@@ -35,6 +35,7 @@ impl Binder<'_> {
     #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is not listed is refused")]
     pub(super) fn expr(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<Ty> {
         respell_truth(node);
+        self.respell_enum(node);
         if is_value(node) {
             return self.value_type(node);
         }
@@ -114,6 +115,19 @@ impl Binder<'_> {
             }
             Some(NodeEnum::AIndirection(_)) => self.indirection(node, scope),
             _ => Err(unsupported(node, location(node))),
+        }
+    }
+
+    /// A cast to an enum, with the full name of the type, by which it is known from here on.
+    fn respell_enum(&self, node: &mut Node) {
+        let Some(NodeEnum::TypeCast(cast)) = &mut node.node else { return };
+        let Some(ty) = &mut cast.type_name else { return };
+        if let (1, Some(LogicalType::Enum(name))) = (ty.names.len(), self.env.logical(ty)) {
+            let part = |sval: &str| {
+                let sval = sval.to_owned();
+                Node { node: Some(NodeEnum::String(pg_query::protobuf::String { sval })) }
+            };
+            ty.names = vec![part(name.schema()), part(name.name())];
         }
     }
 

@@ -130,7 +130,7 @@ fn system_columns(alias: &str, places: &Places) -> String {
 fn types(env: &Env<'_>) -> String {
     let values = shown_rows(env, |row, column, ty| {
         row.name(column);
-        row.put(format_args!("{}::pg_catalog.oid, {}::pg_catalog.int4", ty.oid(), ty.typmod()));
+        row.put(format_args!("{}::pg_catalog.oid, {}::pg_catalog.int4", env.catalog.oid_of(ty), ty.typmod()));
     });
     format!(
         "SELECT c.oid AS relid, v.att, t.oid AS typ, v.typmod, \
