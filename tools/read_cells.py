@@ -18,11 +18,11 @@ import sys
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
-from cell_values import CODES, PADDED, CellError, family_of, require, text_of
+from cell_values import CellError, code_of, family_of, is_padded, require, text_of
 
 FUNCTIONS = ("structure", "access", "keys")
 PROTECTIONS = {"sealed": 1, "exact": 2, "ordered": 3}
-ORDER_BITS = {"smallint": 16, "integer": 32, "date": 32}
+ORDER_BITS = {"smallint": 16, "integer": 32, "date": 32, "real": 32}
 
 
 def part(data):
@@ -61,7 +61,7 @@ class DomainKey:
         require(struct.unpack(">H", cell[1:3])[0] == self.epoch, "other epoch")
         require(len(cell) >= front + (28 if code == 1 else 16), "not a cell")
         data = part(self.tenant) + part(self.domain) + part(bytes([code + 8 * search]))
-        data += part(struct.pack(">H", self.epoch)) + part(bytes([CODES[family]]))
+        data += part(struct.pack(">H", self.epoch)) + part(bytes([code_of(family)]))
         if code == 1:
             data += b"".join(part(name.encode()) for name in column)
             nonce, body = cell[front:front + 12], cell[front + 12:]
@@ -73,7 +73,7 @@ class DomainKey:
             plain = cipher.decrypt(nonce, body, data)
         except (InvalidTag, ValueError):  # some versions raise ValueError where nothing but a tag is left
             raise CellError("refused") from None
-        return unpad(plain) if family in PADDED else plain
+        return unpad(plain) if is_padded(family) else plain
 
 
 def order_code_length(type_name):

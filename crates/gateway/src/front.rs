@@ -194,7 +194,7 @@ async fn sign_in(
         check_value_setting(name, value)?;
     }
     // These are not reported, so that what a role or a database has set would go unnoticed.
-    for (name, value) in [("extra_float_digits", "1"), ("bytea_output", "hex")] {
+    for (name, value) in [("extra_float_digits", "1"), ("bytea_output", "hex"), ("array_nulls", "on")] {
         if !settings.iter().any(|(given, _)| given == name) {
             settings.push((name.to_owned(), value.to_owned()));
         }
@@ -212,14 +212,15 @@ fn check_value_setting(name: &str, value: &str) -> Result<(), Refusal> {
     let wrong = match name {
         "extra_float_digits" => value.trim().parse::<i32>().is_ok_and(|digits| digits < 1),
         "bytea_output" => value != "hex",
-        "options" => value.contains("extra_float_digits") || value.contains("bytea_output"),
+        "array_nulls" => value != "on",
+        "options" => ["extra_float_digits", "bytea_output", "array_nulls"].iter().any(|name| value.contains(name)),
         _ => false,
     };
     if !wrong {
         return Ok(());
     }
     Err(Refusal::new("0A000", format!("the start-up setting {name} would change how protected values are written"))
-        .hint("Leave extra_float_digits and bytea_output out of the connection's settings."))
+        .hint("Leave extra_float_digits, bytea_output and array_nulls out of the connection's settings."))
 }
 
 /// Whether a certificate signs the user in. Refuses one who can sign in by nothing else.

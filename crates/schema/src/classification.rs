@@ -219,7 +219,8 @@ fn not_ordered(ty: LogicalType) -> &'static str {
         | LogicalType::Inet
         | LogicalType::Cidr
         | LogicalType::Uuid => "use `exact`",
-        LogicalType::Interval | LogicalType::Json | LogicalType::Jsonb => "use `sealed`",
+        LogicalType::Enum(_) => "ALTER TYPE can change its order later; use `exact`",
+        LogicalType::Interval | LogicalType::Json | LogicalType::Jsonb | LogicalType::Array(_) => "use `sealed`",
     }
 }
 

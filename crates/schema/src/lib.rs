@@ -4,10 +4,14 @@
 //! needs to import another.
 
 mod classification;
+mod element;
+mod enum_name;
 mod types;
 
 pub use classification::{
     Class, Classification, ClassificationError, Column, ColumnId, Domain, Protected, Protection, Table, TableId,
     Unlisted,
 };
+pub use element::Element;
+pub use enum_name::{EnumLabels, EnumName};
 pub use types::{LogicalType, MAX_ORDER_BITS, TypeError};

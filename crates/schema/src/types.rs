@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::{Element, EnumName};
+
 /// The type that a protected column has for the application. At the processor it is always `bytea`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LogicalType {
@@ -48,6 +50,10 @@ pub enum LogicalType {
     Inet,
     /// `cidr`
     Cidr,
+    /// An array of these, of up to six dimensions
+    Array(Element),
+    /// An enum type of the database
+    Enum(EnumName),
 }
 
 /// `MaxAttrSize`
@@ -56,12 +62,12 @@ const LENGTHS: std::ops::RangeInclusive<u32> = 1..=10_485_760;
 /// A type name that no protection exists for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "type `{0}` cannot be protected: use one of boolean, smallint, integer, bigint, real, double precision, numeric(p,s), text, varchar(n), char(n), bytea, date, time, timestamp, timestamptz, interval, uuid, json, jsonb, inet, cidr"
+    "type `{0}` cannot be protected: use one of boolean, smallint, integer, bigint, real, double precision, numeric(p,s), text, varchar(n), char(n), bytea, date, time, timestamp, timestamptz, interval, uuid, json, jsonb, inet, cidr, an array of one of these, or an enum as `enum schema.name`"
 )]
 pub struct TypeError(pub String);
 
 impl LogicalType {
-    /// The type's OID in `pg_type`.
+    /// The type's OID in `pg_type`; 0 of an enum, which only the database's catalogue knows.
     pub const fn oid(self) -> u32 {
         match self {
             Self::Bool => 16,
@@ -85,11 +91,14 @@ impl LogicalType {
             Self::Jsonb => 3802,
             Self::Inet => 869,
             Self::Cidr => 650,
+            Self::Array(Element::Varchar(_)) => 1015,
+            Self::Array(element) => element.scalar().array_oid(),
+            Self::Enum(_) => 0,
         }
     }
 
     /// OID of the array type that PostgreSQL gives to a parameter which values of this type are compared with: of text
-    /// for both text types.
+    /// for both text types, and of an array its own.
     pub const fn array_oid(self) -> u32 {
         match self {
             Self::Bool => 1000,
@@ -112,6 +121,7 @@ impl LogicalType {
             Self::Timestamp => 1115,
             Self::Timestamptz => 1185,
             Self::Uuid => 2951,
+            Self::Array(_) | Self::Enum(_) => self.oid(),
         }
     }
 
@@ -120,7 +130,7 @@ impl LogicalType {
         match self {
             Self::Bool => 1,
             Self::Int2 => 2,
-            Self::Int4 | Self::Float4 | Self::Date => 4,
+            Self::Int4 | Self::Float4 | Self::Date | Self::Enum(_) => 4,
             Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::Timestamptz => 8,
             Self::Numeric(_)
             | Self::Text
@@ -130,7 +140,8 @@ impl LogicalType {
             | Self::Json
             | Self::Jsonb
             | Self::Inet
-            | Self::Cidr => -1,
+            | Self::Cidr
+            | Self::Array(_) => -1,
             Self::Uuid | Self::Interval => 16,
         }
     }
@@ -146,6 +157,7 @@ impl LogicalType {
             }
             Self::Interval => Some("1 mon and 30 days are equal but written differently"),
             Self::Json => Some("PostgreSQL has no equality for it"),
+            Self::Array(_) => Some("arrays are sealed only"),
             Self::Jsonb => Some("1.0 and 1.00 inside are equal but written differently"),
             Self::Bool
             | Self::Int2
@@ -164,13 +176,15 @@ impl LogicalType {
             | Self::Timestamptz
             | Self::Uuid
             | Self::Inet
-            | Self::Cidr => None,
+            | Self::Cidr
+            | Self::Enum(_) => None,
         }
     }
 
-    /// `atttypmod`: -1 where the type has no modifier.
+    /// `atttypmod`: -1 where the type has no modifier; of an array that of its elements.
     pub fn typmod(self) -> i32 {
         match self {
+            Self::Array(element) => element.scalar().typmod(),
             Self::Varchar(Some(n)) | Self::Bpchar(Some(n)) => i32::try_from(n).map_or(-1, |n| n.saturating_add(4)),
             Self::Numeric(Some((precision, scale))) => ((i32::from(precision) << 16) | i32::from(scale)) + 4,
             Self::Bool
@@ -193,7 +207,8 @@ impl LogicalType {
             | Self::Json
             | Self::Jsonb
             | Self::Inet
-            | Self::Cidr => -1,
+            | Self::Cidr
+            | Self::Enum(_) => -1,
         }
     }
 }
@@ -225,6 +240,8 @@ impl fmt::Display for LogicalType {
             Self::Jsonb => f.write_str("jsonb"),
             Self::Inet => f.write_str("inet"),
             Self::Cidr => f.write_str("cidr"),
+            Self::Array(element) => write!(f, "{}[]", element.scalar()),
+            Self::Enum(name) => write!(f, "enum {name}"),
         }
     }
 }
@@ -237,16 +254,14 @@ impl LogicalType {
     pub fn order_bits(self) -> Option<u16> {
         match self {
             Self::Int2 => Some(16),
-            Self::Int4 | Self::Date => Some(32),
-            Self::Int8 | Self::Time | Self::Timestamp | Self::Timestamptz => Some(64),
+            Self::Int4 | Self::Float4 | Self::Date => Some(32),
+            Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::Timestamptz => Some(64),
             // 2·10^precision, the place of NaN, is the greatest.
             Self::Numeric(Some((precision, _))) => {
                 let greatest = 10_u128.checked_pow(u32::from(precision))?.checked_mul(2)?;
                 u16::try_from(u128::BITS - greatest.leading_zeros()).ok().filter(|bits| *bits <= MAX_ORDER_BITS)
             }
             Self::Bool
-            | Self::Float4
-            | Self::Float8
             | Self::Numeric(None)
             | Self::Text
             | Self::Varchar(_)
@@ -257,7 +272,9 @@ impl LogicalType {
             | Self::Json
             | Self::Jsonb
             | Self::Inet
-            | Self::Cidr => None,
+            | Self::Cidr
+            | Self::Array(_)
+            | Self::Enum(_) => None,
         }
     }
 }
@@ -268,6 +285,13 @@ impl FromStr for LogicalType {
     fn from_str(text: &str) -> Result<Self, TypeError> {
         let lower = text.trim().to_ascii_lowercase();
         let error = || TypeError(text.trim().to_owned());
+        if let Some(name) = text.trim().strip_prefix("enum ") {
+            return EnumName::parse(name.trim()).map(Self::Enum).ok_or_else(error);
+        }
+        if let Some(element) = lower.strip_suffix("[]") {
+            let element = element.parse::<Self>().ok().and_then(Self::as_element);
+            return element.map(Self::Array).ok_or_else(error);
+        }
         let (name, modifiers) = match lower.split_once('(') {
             None => (lower.as_str(), Vec::new()),
             Some((name, rest)) => {
@@ -342,6 +366,11 @@ mod tests {
             "jsonb",
             "inet",
             "cidr",
+            "text[]",
+            "character varying(40)[]",
+            "timestamp with time zone[]",
+            "enum public.mood",
+            "enum App.Mood",
         ] {
             let parsed: LogicalType = name.parse().unwrap();
             assert_eq!(parsed.to_string(), name);
@@ -351,7 +380,12 @@ mod tests {
             "varchar(0)",
             "numeric(0)",
             "numeric(2,3)",
-            "int[]",
+            "int[][]",
+            "[]",
+            "money[]",
+            "enum",
+            "enum a.b.c",
+            "enum mood[]x.",
             "varchar(40",
             "money",
             "text(3)",
@@ -375,5 +409,8 @@ mod tests {
         assert_eq!("varchar(40)".parse::<LogicalType>().unwrap().typmod(), 44);
         assert_eq!("numeric(10,2)".parse::<LogicalType>().unwrap().typmod(), 655_366);
         assert_eq!(LogicalType::Text.typmod(), -1);
+        let array: LogicalType = "varchar(40)[]".parse().unwrap();
+        assert_eq!((array.oid(), array.typmod(), array.typlen()), (1015, 44, -1));
+        assert_eq!("inet[]".parse::<LogicalType>().unwrap().oid(), 1041);
     }
 }

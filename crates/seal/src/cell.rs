@@ -319,8 +319,13 @@ fn type_code(ty: LogicalType) -> u8 {
         LogicalType::Jsonb => 18,
         LogicalType::Inet => 19,
         LogicalType::Cidr => 20,
+        LogicalType::Enum(_) => 21,
+        LogicalType::Array(element) => ARRAY | type_code(element.scalar()),
     }
 }
+
+/// In a type code: an array of the type that the rest says.
+const ARRAY: u8 = 128;
 
 /// Whether a type's values vary in length, and are padded.
 fn is_padded(ty: LogicalType) -> bool {
@@ -333,7 +338,9 @@ fn is_padded(ty: LogicalType) -> bool {
         | LogicalType::Json
         | LogicalType::Jsonb
         | LogicalType::Inet
-        | LogicalType::Cidr => true,
+        | LogicalType::Cidr
+        | LogicalType::Array(_)
+        | LogicalType::Enum(_) => true,
         LogicalType::Bool
         | LogicalType::Int2
         | LogicalType::Int4

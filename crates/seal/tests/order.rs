@@ -25,7 +25,27 @@ fn seal(cipher: &ColumnCipher, text: &str) -> Vec<u8> {
 }
 
 /// In PostgreSQL's order.
-const ASCENDING: [(&str, &[&str]); 7] = [
+const ASCENDING: [(&str, &[&str]); 9] = [
+    (
+        "real",
+        &["-Infinity", "-3.4028235e38", "-1.0000001", "-1", "-1e-45", "0", "1e-45", "1", "3.4e38", "Infinity", "NaN"],
+    ),
+    (
+        "double precision",
+        &[
+            "-Infinity",
+            "-1e308",
+            "-0.1",
+            "-5e-324",
+            "0",
+            "5e-324",
+            "2.2250738585072014e-308",
+            "0.1",
+            "1e15",
+            "Infinity",
+            "NaN",
+        ],
+    ),
     ("smallint", &["-32768", "-1", "0", "1", "255", "256", "32767"]),
     ("integer", &["-2147483648", "-65536", "-1", "0", "1", "65535", "65536", "2147483647"]),
     ("bigint", &["-9223372036854775808", "-1", "0", "1", "4294967296", "9223372036854775807"]),
@@ -107,4 +127,18 @@ fn a_code_cannot_be_put_on_another_cell() {
     let forged = [&young[..35], &old[35..]].concat();
     assert_eq!(cipher.open(&forged, &mut Vec::new()), Err(SealError::Refused));
     assert_eq!(cipher.open(&young[..30], &mut Vec::new()), Err(SealError::NotACell));
+}
+
+#[test]
+fn floats_that_equal_another_with_other_bytes_are_refused() {
+    for (name, bytes) in [
+        ("real", &[0x80, 0, 0, 0][..]),
+        ("real", &[0x7f, 0xc0, 0, 1]),
+        ("double precision", &[0x80, 0, 0, 0, 0, 0, 0, 0]),
+        ("double precision", &[0xff, 0xf8, 0, 0, 0, 0, 0, 0]),
+    ] {
+        let mut cell = Vec::new();
+        let sealed = cipher(name.parse().unwrap()).seal(bytes, &mut Nonces::new(), &mut cell);
+        assert!(matches!(sealed, Err(SealError::NotOrdered)), "{name} {bytes:x?}");
+    }
 }

@@ -5,7 +5,11 @@ use drieslot_schema::LogicalType;
 use drieslot_seal::values::{check_exact, decode_binary, decode_text, encode_binary, encode_text};
 use drieslot_seal::{Settings, ValueError};
 
-const TYPES: [&str; 22] = [
+const TYPES: [&str; 26] = [
+    "text[]",
+    "varchar(5)[]",
+    "numeric[]",
+    "jsonb[]",
     "real",
     "float8",
     "char(3)",
@@ -83,7 +87,7 @@ fn errors_have_the_state_of_postgresql_and_never_the_value() {
         ("text", "gehe\0im", "22021"),
         ("date", "geheim", "22007"),
         ("date", "7654-32-10", "22008"),
-        ("date", "3/2/7654", "0A000"),
+        ("date", "3/2/765", "0A000"),
         ("timestamp", "7654321-01-01", "22008"),
         ("timestamptz", "7654-01-01 00:00:00+16", "22009"),
         ("timestamptz", "7654-01-01 00:00:00 geheim/x", "0A000"),
@@ -155,7 +159,7 @@ fn what_equals_another_value_with_other_bytes_is_refused_where_cells_are_compare
     }
     assert!(check_exact(LogicalType::Float4, &[0xff, 0xc0, 0, 0]).is_err());
     assert!(check_exact(LogicalType::Float8, &[0x7f, 0xf8, 0, 0, 0, 0, 0, 1]).is_err());
-    for ty in ["numeric", "bpchar", "interval", "json", "jsonb"] {
+    for ty in ["numeric", "bpchar", "interval", "json", "jsonb", "text[]"] {
         assert!(ty.parse::<LogicalType>().unwrap().why_not_exact().is_some(), "{ty}");
     }
 }

@@ -12,7 +12,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drieslot_schema::{ColumnId, Domain, LogicalType, Protected, Protection, TableId};
+use drieslot_schema::{ColumnId, Domain, Element, LogicalType, Protected, Protection, TableId};
 use drieslot_seal::values::{decode_text, encode_text};
 use drieslot_seal::{CellKey, ColumnCipher, DomainContext, DomainKey, FunctionSecret, Nonces, SealError, Settings};
 use serde_json::{Value, json};
@@ -89,8 +89,12 @@ impl Setting {
     }
 
     fn canonical(&self, text: &str) -> Vec<u8> {
+        let mut settings = utc();
+        if let LogicalType::Enum(name) = self.ty {
+            settings.enum_labels = Arc::new([(name, [text.to_owned()].into())].into());
+        }
         let mut out = Vec::new();
-        encode_text(self.ty, text, false, &utc(), &mut out).unwrap();
+        encode_text(self.ty, text, false, &settings, &mut out).unwrap();
         out
     }
 }
@@ -167,7 +171,8 @@ fn the_independent_reader_agrees() {
     assert!(output.status.success() && text.contains(" passed, 0 failed"), "{text}");
 }
 
-const TEXTS: [(&str, &str, &[&str]); 21] = [
+const TEXTS: [(&str, &str, &[&str]); 30] = [
+    ("enum", "enum public.mood", &["very happy", "sad"]),
     (
         "interval",
         "interval",
@@ -203,6 +208,23 @@ const TEXTS: [(&str, &str, &[&str]); 21] = [
     ),
     ("timestamptz", "timestamp with time zone", &["2026-03-29 01:00:00+00", "0001-12-31 23:59:59.5+00 BC"]),
     ("uuid", "uuid", &["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]),
+    (
+        "text-array",
+        "text[]",
+        &[
+            "{jan,\"Zoë €\",NULL,\"\",\"null\",\"a\\\"b\\\\c\"}",
+            "{}",
+            "[0:1][3:5]={{a,b,c},{\"d,e\",\"{f}\",\" g\"}}",
+            "{{{{{{deep}}}}}}",
+        ],
+    ),
+    ("varchar-array", "character varying(5)[]", &["{peter,jan}", "{NULL}"]),
+    ("integer-array", "integer[]", &["{1,-2147483648,NULL}", "[-5:-4]={0,7}", "{{1,2},{3,4}}"]),
+    ("numeric-array", "numeric[]", &["{1.0,1.00,NaN,-0.5}"]),
+    ("bytea-array", "bytea[]", &["{\"\\\\x00ff\",\"\\\\x\"}"]),
+    ("timestamptz-array", "timestamp with time zone[]", &["{\"2026-03-29 01:00:00+00\",infinity,NULL}"]),
+    ("uuid-array", "uuid[]", &["{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"]),
+    ("interval-array", "interval[]", &["{\"1 year 2 mons\",00:00:00,\"-1 days\"}"]),
 ];
 
 /// Makes the vectors that are not there: `cargo test -p drieslot-seal --test vectors -- --ignored`.
@@ -385,7 +407,21 @@ fn not_canonical(ty: LogicalType) -> Option<&'static [u8]> {
     let bytes: &[u8] = match ty {
         LogicalType::Bytea => return None,
         LogicalType::Bool => b"\x02",
-        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => b"caf\xe9",
+        // Two elements are announced, and one is there.
+        LogicalType::Array(Element::Text) => b"\0\0\0\x01\0\0\0\0\0\0\0\x19\0\0\0\x02\0\0\0\x01\0\0\0\x01a",
+        // The elements' type is varchar's.
+        LogicalType::Array(Element::Varchar(_)) => b"\0\0\0\0\0\0\0\0\0\0\x04\x13",
+        // A NULL is announced, and none is there.
+        LogicalType::Array(Element::Int4) => b"\0\0\0\0\0\0\0\x01\0\0\0\x17",
+        // The element is no value of its type.
+        LogicalType::Array(Element::Numeric(_)) => b"\0\0\0\x01\0\0\0\0\0\0\x06\xa4\0\0\0\x01\0\0\0\x01\0\0\0\x01\0",
+        // Something follows the last element.
+        LogicalType::Array(Element::Bytea) => b"\0\0\0\0\0\0\0\0\0\0\0\x11\0",
+        // A dimension of length 0.
+        LogicalType::Array(Element::Uuid) => b"\0\0\0\x01\0\0\0\0\0\0\x0b\x86\0\0\0\0\0\0\0\x01",
+        // Seven dimensions.
+        LogicalType::Array(_) => b"\0\0\0\x07\0\0\0\0\0\0\x04\xa0",
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) | LogicalType::Enum(_) => b"caf\xe9",
         LogicalType::Float4 | LogicalType::Float8 => b"\0\0\0",
         LogicalType::Interval => b"\0\0\0",
         LogicalType::Json => b"{\"a\":}",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use drieslot_schema::{ColumnId, LogicalType, TableId};
+use drieslot_schema::{ColumnId, EnumLabels, EnumName, LogicalType, TableId};
 
 use crate::ddl::check_name;
 
@@ -31,6 +31,10 @@ pub const CATALOG_SQL: &str = concat!(
     " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace",
     " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
     " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
+    " UNION ALL SELECT 'n', t.oid::pg_catalog.text, n.nspname::pg_catalog.text, t.typname::pg_catalog.text,",
+    " e.enumlabel::pg_catalog.text, NULL, NULL, NULL, NULL, NULL FROM pg_catalog.pg_enum e",
+    " JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) e.enumtypid",
+    " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace",
     " UNION ALL SELECT 'w', c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
     " c.relkind::pg_catalog.text, pg_catalog.pg_get_viewdef(c.oid), NULL, NULL, NULL, NULL",
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
@@ -93,7 +97,7 @@ pub const SYSTEM_CATALOG_SQL: &str = concat!(
     " c.relkind::pg_catalog.text, pg_catalog.pg_get_viewdef(c.oid), NULL, NULL, NULL, NULL",
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
     " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) 'information_schema'",
-    " AND c.relname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{columns,column_udt_usage,check_constraints,",
+    " AND c.relname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{columns,column_udt_usage,element_types,check_constraints,",
     "check_constraint_routine_usage,constraint_column_usage,table_constraints}'::pg_catalog.text[])",
 );
 
@@ -192,7 +196,10 @@ pub struct Catalog {
     by_oid: HashMap<u32, TableId>,
     functions: BTreeSet<String>,
     operators: BTreeSet<String>,
-    types: BTreeSet<String>,
+    /// The schemas in which a type of a name exists.
+    types: BTreeMap<String, BTreeSet<String>>,
+    enum_oids: BTreeMap<EnumName, u32>,
+    enum_labels: Arc<EnumLabels>,
     /// `server_version_num`; 0 where it is not known.
     version: u32,
     definitions: BTreeMap<TableId, Definition>,
@@ -255,7 +262,14 @@ impl Catalog {
                 "l" => catalog.ctype = Ctype::of(schema, name),
                 "f" => drop(catalog.functions.insert(name.clone())),
                 "o" => drop(catalog.operators.insert(name.clone())),
-                "t" => drop(catalog.types.insert(name.clone())),
+                "t" => drop(catalog.types.entry(name.clone()).or_default().insert(schema.clone())),
+                "n" => {
+                    let oid = oid.parse().map_err(|_| error("oid"))?;
+                    let full = EnumName::new(schema, name).ok_or_else(|| error("a type's name"))?;
+                    catalog.enum_oids.insert(full, oid);
+                    // In this row it is a label.
+                    Arc::make_mut(&mut catalog.enum_labels).entry(full).or_default().insert(kind.clone());
+                }
                 "v" => catalog.version = name.parse().map_err(|_| error("server_version_num"))?,
                 _ => return Err(error("unknown kind of row")),
             }
@@ -367,18 +381,40 @@ impl Catalog {
         self.ctype
     }
 
+    /// `server_version_num`; 0 where it is not known.
+    pub(crate) fn version(&self) -> u32 {
+        self.system.as_ref().map_or(self.version, |system| system.version)
+    }
+
     /// Whether the server has `min(bytea)` and `max(bytea)`.
     pub(crate) fn has_extremes_of_bytes(&self) -> bool {
-        self.system.as_ref().map_or(self.version, |system| system.version) >= 180_000
+        self.version() >= 180_000
     }
 
     /// Whether a type of that name exists outside `pg_catalog`; every user relation has one of its own name.
     pub fn has_user_type(&self, name: &str) -> bool {
-        self.types.contains(name)
+        self.types.contains_key(name)
+    }
+
+    /// The enum type that a bare name means under a search path.
+    pub(crate) fn enum_named(&self, search_path: &[String], name: &str) -> Option<EnumName> {
+        let schemas = self.types.get(name)?;
+        let schema = search_path.iter().find(|schema| schemas.contains(*schema))?;
+        EnumName::find(schema, name).filter(|full| self.enum_oids.contains_key(full))
+    }
+
+    /// The OID that clients know a type by; 0 of an enum that the database has not.
+    pub fn oid_of(&self, ty: LogicalType) -> u32 {
+        if let LogicalType::Enum(name) = ty { self.enum_oids.get(&name).copied().unwrap_or(0) } else { ty.oid() }
+    }
+
+    /// The labels of the database's enum types.
+    pub fn enum_labels(&self) -> &Arc<EnumLabels> {
+        &self.enum_labels
     }
 
     pub(crate) fn put(&mut self, relation: Relation) {
-        self.types.insert(relation.id.table.clone());
+        self.types.entry(relation.id.table.clone()).or_default().insert(relation.id.schema.clone());
         self.relations.insert(relation.id.clone(), Arc::new(relation));
     }
 

@@ -171,6 +171,13 @@ fn read(option: &DefElem, all: &[&str], plan: &mut CopyPlan) -> Result<()> {
             };
         }
         "force_quote" => each(option, all, plan, |field| field.force_quote = true)?,
+        // From version 17 on it means all columns.
+        "force_null" | "force_not_null" if is_star(option) => {
+            return Err(Refusal::unsupported(format!(
+                "COPY option {name} * is not supported on a table with protected columns"
+            ))
+            .hint("Name the columns."));
+        }
         "force_null" => each(option, all, plan, |field| field.force_null = true)?,
         "force_not_null" => each(option, all, plan, |field| field.force_not_null = true)?,
         "encoding" => {
@@ -183,7 +190,8 @@ fn read(option: &DefElem, all: &[&str], plan: &mut CopyPlan) -> Result<()> {
         _ => {
             return Err(Refusal::unsupported(format!(
                 "COPY option {name} is not supported on a table with protected columns"
-            )));
+            ))
+            .hint("Leave the option out."));
         }
     }
     Ok(())
@@ -234,6 +242,10 @@ fn each(option: &DefElem, all: &[&str], plan: &mut CopyPlan, set: impl Fn(&mut C
         }
     }
     Ok(())
+}
+
+fn is_star(option: &DefElem) -> bool {
+    matches!(option.arg.as_deref(), Some(Node { node: Some(NodeEnum::AStar(_)) }))
 }
 
 /// The option as the processor gets it.

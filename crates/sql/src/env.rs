@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use drieslot_schema::{Classification, Column, Protected, Table, TableId, Unlisted};
+use drieslot_schema::{Classification, Column, LogicalType, Protected, Table, TableId, Unlisted};
+use pg_query::protobuf::TypeName;
 
 use crate::catalog::{Catalog, CatalogColumn, Relation};
 use crate::census::Named;
 use crate::refusal::{Refusal, Result};
 use crate::statement::Statement;
-use crate::types::is_within;
+use crate::types::{is_within, logical, strings};
 
 pub(crate) const BYTEA_OID: u32 = 17;
 
@@ -130,6 +131,16 @@ impl Env<'_> {
             .hint("Send the statement by itself, or write the schema's name before the table's."));
         }
         Ok(self.search_path.iter().find_map(|schema| self.in_schema(schema, &named.name)))
+    }
+
+    /// The logical type of a type name, a bare one by the search path.
+    pub(crate) fn logical(&self, ty: &TypeName) -> Option<LogicalType> {
+        let found = logical(ty);
+        let names = strings(&ty.names);
+        let [name] = names.as_slice() else { return found };
+        let bare = found.is_none() && !self.unsure && self.names.is_none() && ty.array_bounds.is_empty();
+        let user = if bare { self.catalog.enum_named(&self.search_path, name) } else { None };
+        user.map_or(found, |user| Some(LogicalType::Enum(user)))
     }
 
     fn in_schema(&self, schema: &str, name: &str) -> Option<Arc<Relation>> {

@@ -11,7 +11,6 @@ use crate::parse;
 use crate::refusal::{Refusal, Result};
 use crate::statement::{ClientParameter, Command, Kind, PassProof, Rewritten, SearchPart, ServerParameter, Slot, Use};
 use crate::template::{Piece, Template};
-use crate::types::logical;
 
 /// As PostgreSQL's `parsenodes.h` numbers them.
 const BINARY: i32 = 0x1;
@@ -60,14 +59,14 @@ pub(crate) fn prepare(env: &Env<'_>, node: &mut Node, command: Command) -> Resul
     let Some(NodeEnum::PrepareStmt(prepare)) = &mut node.node else { return Err(Refusal::internal("no PREPARE")) };
     let query = inner(env, prepare.query.as_deref_mut())?;
     let Kind::Rewritten(rewritten) = &query.kind else { return Ok(Decision::pass(command).defines(query)) };
-    prepare.argtypes = types(prepare, rewritten)?;
+    prepare.argtypes = types(env, prepare, rewritten)?;
     prepare.query = stand_in()?;
     let text = around(node)? + &rewritten.template.with_parameters();
     Ok(Decision::pass(command).kind(Kind::Reworded(text, PassProof(()))).defines(query))
 }
 
 /// The types of the processor's parameters.
-fn types(prepare: &PrepareStmt, rewritten: &Rewritten) -> Result<Vec<Node>> {
+fn types(env: &Env<'_>, prepare: &PrepareStmt, rewritten: &Rewritten) -> Result<Vec<Node>> {
     if prepare.argtypes.len() > rewritten.client_parameters.len() {
         return Err(Refusal::unsupported("PREPARE declares parameters that its query does not use"));
     }
@@ -78,7 +77,8 @@ fn types(prepare: &PrepareStmt, rewritten: &Rewritten) -> Result<Vec<Node>> {
             ClientParameter::Protecteds(_) => bind::element(name),
             ClientParameter::Protected(_) | ClientParameter::Plain(_) | ClientParameter::Unused => Some(name.clone()),
         };
-        let same = one.as_ref().and_then(logical).is_some_and(|ty| ty.oid() == typed.ty.oid());
+        let same = one.as_ref().and_then(|ty| env.logical(ty));
+        let same = same.is_some_and(|ty| ty == typed.ty || (ty.oid() != 0 && ty.oid() == typed.ty.oid()));
         let unknown = name.names.last().is_some_and(|name| crate::types::string(name) == Some("unknown"));
         if !same && !unknown {
             return Err(Refusal::unsupported("PREPARE declares another type than the protected column's")

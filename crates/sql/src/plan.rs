@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use drieslot_schema::Classification;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Node, RawStmt};
+use pg_query::protobuf::{Node, RawStmt, Token};
 
 use crate::catalog::Catalog;
 use crate::decide::{Decision, decide};
@@ -64,10 +64,15 @@ pub fn plan(
         let mut node = *raw.stmt.ok_or_else(|| Refusal::internal("a statement without its tree"))?;
         let decision = planned(&env, text, &source, &mut node)?;
         crate::overlay::apply(&mut env, &node, &decision);
+        let own = text.get(source.clone()).unwrap_or_default();
         let fingerprint = match &decision.kind {
-            Kind::Pass(PassProof(())) | Kind::Reworded(_, PassProof(())) => String::new(),
+            Kind::Pass(PassProof(())) => String::new(),
+            Kind::Reworded(_, PassProof(())) => {
+                same_in_all_versions(own, &env)?;
+                String::new()
+            }
             Kind::Rewritten(_) | Kind::CopyIn(_) | Kind::CopyOut(_) => {
-                same_in_all_versions(text.get(source.clone()).unwrap_or_default())?;
+                same_in_all_versions(own, &env)?;
                 fingerprint(text, &source)
             }
         };
@@ -91,14 +96,34 @@ fn is_of_session(raw: &RawStmt) -> bool {
     matches!(node, Some(NodeEnum::VariableSetStmt(_) | NodeEnum::TransactionStmt(_)))
 }
 
-/// `E'\\v'` is a vertical tab for newer versions of PostgreSQL and the letter v for older ones; the tree does not tell.
-fn same_in_all_versions(text: &str) -> Result<(), Refusal> {
+/// What the grammar here reads in another way than the server's, and the tree does not tell: `E'\\v'` is a vertical tab for
+/// newer versions of PostgreSQL and the letter v for older ones; `0x1F` and `1_000` are numbers from version 16 on.
+fn same_in_all_versions(text: &str, env: &Env<'_>) -> Result<(), Refusal> {
     let escapes = text.contains("E'") || text.contains("e'");
-    if !escapes || !text.contains("\\v") {
-        return Ok(());
+    if escapes && text.contains("\\v") {
+        let what = "the escape \\v in a string means different things to different versions of PostgreSQL";
+        return Err(Refusal::unsupported(what).hint("Write \\x0B for a vertical tab, and v for the letter."));
     }
-    Err(Refusal::unsupported("the escape \\v in a string means different things to different versions of PostgreSQL")
-        .hint("Write \\x0B for a vertical tab, and v for the letter."))
+    if env.catalog.version() < NUMBERS_OF_ANY_BASE && has_new_number(text) {
+        return Err(Refusal::new("42601", "trailing junk after numeric literal"));
+    }
+    Ok(())
+}
+
+/// The first version that reads `0x1F`, `0o17`, `0b11` and `1_000` as numbers.
+const NUMBERS_OF_ANY_BASE: u32 = 160_000;
+
+fn has_new_number(text: &str) -> bool {
+    let looks_so = |pair: &[u8]| matches!(pair, [b'0'..=b'9', b'x' | b'X' | b'o' | b'O' | b'b' | b'B' | b'_']);
+    if !text.as_bytes().windows(2).any(looks_so) {
+        return false;
+    }
+    let Ok(scanned) = pg_query::scan(text) else { return true };
+    scanned.tokens.iter().any(|token| {
+        let range = usize::try_from(token.start).unwrap_or(0)..usize::try_from(token.end).unwrap_or(0);
+        let number = token.token == Token::Iconst as i32 || token.token == Token::Fconst as i32;
+        number && text.get(range).is_none_or(|number| number.as_bytes().windows(2).any(looks_so))
+    })
 }
 
 /// Decides over one statement, worded anew where it reads the catalogue.

@@ -58,8 +58,8 @@ fn check(name: &str, value: Option<&str>, protects: bool) -> Result<()> {
         "bytea_output" if protects && value != "hex" => {
             Err(refuse(name, "Drieslot reads cells in hex form.").hint("SET bytea_output = hex."))
         }
-        "datestyle" if protects && !value.split(',').any(|part| part.trim() == "iso") => {
-            Err(refuse(name, "Drieslot reads and writes protected dates in ISO form.").hint("SET datestyle = ISO."))
+        "array_nulls" if protects && !is_on(&value) => {
+            Err(refuse(name, "Drieslot reads NULL in a protected array as NULL.").hint("SET array_nulls = on."))
         }
         "extra_float_digits" if protects && value.trim().parse::<i32>().is_ok_and(|digits| digits < 1) => {
             Err(refuse(name, "Drieslot writes protected numbers with all their digits.")

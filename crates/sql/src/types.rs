@@ -1,6 +1,6 @@
 //! Type names of the parser to logical types.
 
-use drieslot_schema::LogicalType;
+use drieslot_schema::{EnumName, LogicalType};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, TypeName, a_const::Val};
 
@@ -28,12 +28,19 @@ pub(crate) fn is_builtin(names: &[Node], name: &str) -> bool {
 
 /// The logical type of a type name; `None` where there is none.
 pub(crate) fn logical(ty: &TypeName) -> Option<LogicalType> {
-    if ty.setof || ty.pct_type || !ty.array_bounds.is_empty() {
+    if ty.setof || ty.pct_type {
         return None;
+    }
+    if !ty.array_bounds.is_empty() {
+        // PostgreSQL keeps neither their number nor their lengths.
+        let element = logical(&TypeName { array_bounds: Vec::new(), ..ty.clone() })?;
+        return element.as_element().map(LogicalType::Array);
     }
     let names = strings(&ty.names);
     let name = match names.as_slice() {
         [name] | ["pg_catalog", name] => *name,
+        // Whatever else it may be: only the classification says that it is an enum.
+        [schema, name] if ty.typmods.is_empty() => return EnumName::find(schema, name).map(LogicalType::Enum),
         _ => return None,
     };
     let modifiers: Option<Vec<u32>> = ty.typmods.iter().map(modifier).collect();
@@ -103,6 +110,7 @@ pub(crate) fn loosened(ty: LogicalType) -> LogicalType {
         LogicalType::Varchar(_) => LogicalType::Varchar(None),
         LogicalType::Numeric(_) => LogicalType::Numeric(None),
         LogicalType::Bpchar(_) => LogicalType::Bpchar(None),
+        LogicalType::Array(element) => loosened(element.scalar()).as_element().map_or(ty, LogicalType::Array),
         LogicalType::Bool
         | LogicalType::Int2
         | LogicalType::Int4
@@ -120,7 +128,8 @@ pub(crate) fn loosened(ty: LogicalType) -> LogicalType {
         | LogicalType::Json
         | LogicalType::Jsonb
         | LogicalType::Inet
-        | LogicalType::Cidr => ty,
+        | LogicalType::Cidr
+        | LogicalType::Enum(_) => ty,
     }
 }
 

@@ -185,11 +185,16 @@ impl Trial {
             }
         }
         assert!(bytes > 10 << 20, "only {bytes} bytes in {} files: that is no PostgreSQL cluster", paths.len());
-        let mut dump = Command::new(postgres_bin().join("pg_dumpall"));
-        self.superuser_environment(&mut dump);
-        let dumped = run(&mut dump, "");
-        assert!(dumped.ok && dumped.out.contains("COPY public."), "pg_dumpall: {}", dumped.err);
-        needles.search("pg_dumpall", dumped.out.as_bytes(), &mut findings);
+        let program = postgres_bin().join("pg_dumpall");
+        if program.exists() {
+            let mut dump = Command::new(program);
+            self.superuser_environment(&mut dump);
+            let dumped = run(&mut dump, "");
+            assert!(dumped.ok && dumped.out.contains("COPY public."), "pg_dumpall: {}", dumped.err);
+            needles.search("pg_dumpall", dumped.out.as_bytes(), &mut findings);
+        } else {
+            eprintln!("SKIPPED: a server without its client programs; pg_dumpall was NOT run");
+        }
         self.select_everything(&needles, &mut findings);
         findings
     }

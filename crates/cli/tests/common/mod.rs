@@ -138,6 +138,9 @@ impl Trial {
         let output = File::create(&log).unwrap();
         let mut command = self.as_user(self.program());
         command.args(["up", "--data", "d"]).args(arguments);
+        if let Some(bin) = chosen_postgres() {
+            command.arg("--postgres-bin").arg(bin);
+        }
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let mut child = command.spawn().unwrap();
         let started = Instant::now();
@@ -265,6 +268,11 @@ impl Trial {
         self.folder.path().join("d")
     }
 
+    /// The processor's major version.
+    pub(crate) fn server_major(&self) -> u32 {
+        self.superuser("postgres", "SHOW server_version_num").parse::<u32>().unwrap() / 10_000
+    }
+
     /// What lies at the processor: cluster, server log, socket.
     pub(crate) fn processor(&self) -> PathBuf {
         self.data().join("processor")
@@ -308,8 +316,16 @@ fn last_lines(said: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// PostgreSQL's server programs: the newest that are here.
+/// The folder of server programs that `DRIESLOT_TEST_POSTGRES` names.
+fn chosen_postgres() -> Option<PathBuf> {
+    std::env::var_os("DRIESLOT_TEST_POSTGRES").filter(|bin| !bin.is_empty()).map(PathBuf::from)
+}
+
+/// PostgreSQL's server programs: those that are chosen, or the newest that are installed.
 pub(crate) fn postgres_bin() -> PathBuf {
+    if let Some(bin) = chosen_postgres() {
+        return bin;
+    }
     let entries = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = entries
         .filter(|entry| entry.path().join("bin/postgres").is_file())

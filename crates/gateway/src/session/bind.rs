@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, BytesMut};
 use drieslot_seal::values::Given;
-use drieslot_sql::{CellSlot, ClientParameter, Purpose, Rewritten, ServerParameter, Slot, SlotSource};
+use drieslot_sql::{Catalog, CellSlot, ClientParameter, Purpose, Rewritten, ServerParameter, Slot, SlotSource};
 use drieslot_wire as wire;
 
 use super::array::{self, BYTEA_ARRAY_OID, BYTEA_OID, CellArray};
@@ -202,11 +202,11 @@ fn put_value(out: &mut BytesMut, value: Option<&[u8]>) {
 }
 
 /// The parameter types that the client is told, in its own numbering.
-pub(super) fn client_oids(rewritten: &Rewritten, server: &[u32], declared: &[u32]) -> Vec<u32> {
+pub(super) fn client_oids(rewritten: &Rewritten, server: &[u32], declared: &[u32], catalog: &Catalog) -> Vec<u32> {
     let of = |(index, parameter): (usize, &ClientParameter)| match parameter {
         ClientParameter::Plain(at) => server.get(*at).copied().unwrap_or(0),
         ClientParameter::Protected(typed) => {
-            declared.get(index).copied().filter(|oid| *oid != 0).unwrap_or(typed.ty.oid())
+            declared.get(index).copied().filter(|oid| *oid != 0).unwrap_or(catalog.oid_of(typed.ty))
         }
         ClientParameter::Protecteds(typed) => {
             declared.get(index).copied().filter(|oid| *oid != 0).unwrap_or(typed.ty.array_oid())

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use drieslot_schema::{ColumnId, Domain, LogicalType, Protected, Protection};
-use drieslot_seal::values::{self, Given, IntervalStyle, Settings, ValueError};
+use drieslot_seal::values::{self, DateStyle, Given, IntervalStyle, Settings, ValueError};
 use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError};
+use drieslot_sql::Catalog;
 use zeroize::Zeroize;
 
 use super::Stall;
@@ -35,8 +36,10 @@ pub(super) struct Cells {
     /// Session settings that values depend on; `None` while the session's TimeZone is not understood.
     settings: Option<Settings>,
     interval_style: IntervalStyle,
-    /// Whether DateStyle is ISO.
-    pub(super) iso_dates: bool,
+    /// Tells the database's enum types.
+    catalog: Arc<Catalog>,
+    /// `None` while the session's DateStyle is not understood.
+    date_style: Option<DateStyle>,
     plain: Vec<u8>,
 }
 
@@ -54,14 +57,29 @@ impl Cells {
             nonces: Nonces::new(),
             settings: None,
             interval_style: IntervalStyle::default(),
-            iso_dates: false,
+            catalog: Arc::default(),
+            date_style: None,
             plain: Vec::new(),
         }
     }
 
     pub(super) fn set_time_zone(&mut self, name: &str) {
-        let settings = Settings::named(name);
-        self.settings = settings.map(|settings| Settings { interval_style: self.interval_style, ..settings });
+        self.settings = Settings::named(name).map(|mut settings| {
+            settings.interval_style = self.interval_style;
+            settings.date_style = self.date_style.unwrap_or_default();
+            settings.enum_labels = Arc::clone(self.catalog.enum_labels());
+            settings
+        });
+    }
+
+    pub(super) fn set_catalog(&mut self, catalog: &Arc<Catalog>) {
+        if Arc::ptr_eq(&self.catalog, catalog) {
+            return;
+        }
+        self.catalog = Arc::clone(catalog);
+        if let Some(settings) = &mut self.settings {
+            settings.enum_labels = Arc::clone(catalog.enum_labels());
+        }
     }
 
     pub(super) fn set_interval_style(&mut self, name: &str) {
@@ -69,6 +87,13 @@ impl Cells {
         self.interval_style = IntervalStyle::named(name).unwrap_or_default();
         if let Some(settings) = &mut self.settings {
             settings.interval_style = self.interval_style;
+        }
+    }
+
+    pub(super) fn set_date_style(&mut self, name: &str) {
+        self.date_style = DateStyle::named(name);
+        if let Some(settings) = &mut self.settings {
+            settings.date_style = self.date_style.unwrap_or_default();
         }
     }
 
@@ -112,9 +137,10 @@ impl Cells {
     }
 
     fn settings_for(&self, ty: LogicalType) -> Result<&Settings, Refusal> {
+        let ty = ty.element().unwrap_or(ty);
         let dated = matches!(ty, LogicalType::Date | LogicalType::Timestamp | LogicalType::Timestamptz);
-        if dated && !self.iso_dates {
-            return Err(Refusal::new("0A000", "protected dates are read and written in ISO style only")
+        if dated && self.date_style.is_none() {
+            return Err(Refusal::new("0A000", "the session's DateStyle is not known to the gateway")
                 .hint("SET datestyle = ISO, or use the binary format."));
         }
         self.settings.as_ref().ok_or_else(|| {
@@ -152,6 +178,16 @@ impl Cells {
         Err(Refusal::new("0A000", "a number with more decimals than the protected column cannot be compared with it")
             .detail(format!("Column {id} has {scale} decimals."))
             .hint("Round the value before comparing."))
+    }
+
+    /// The binary form of an enum is its text, and its type is known by the database's own number.
+    fn as_label<'a>(&self, ty: LogicalType, given: Given, value: Input<'a>) -> (Given, Input<'a>) {
+        if !matches!(ty, LogicalType::Enum(_)) {
+            return (given, value);
+        }
+        let own = given.oid == self.catalog.oid_of(ty);
+        let (Input::Text(text) | Input::Binary(text)) = value;
+        (Given { oid: if own { 0 } else { given.oid }, ..given }, Input::Text(text))
     }
 
     /// A value becomes a cell, appended to `out`.
@@ -193,6 +229,7 @@ impl Cells {
         plain: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         self.check_scale(id, ty, given, value)?;
+        let (given, value) = self.as_label(ty, given, value);
         let encoded = match value {
             Input::Text(text) => {
                 let settings = self.settings_for(ty)?;

@@ -261,7 +261,7 @@ impl Session {
                 self.server_major = major.and_then(|digits| digits.parse().ok()).unwrap_or(0);
             }
             "standard_conforming_strings" => self.standard_strings = value == "on",
-            "DateStyle" => self.cells.iso_dates = value.starts_with("ISO"),
+            "DateStyle" => self.cells.set_date_style(value),
             _ => {}
         }
     }

@@ -115,6 +115,7 @@ impl Session {
             self.view.catalog = self.shared.catalogs.get(&self.who.database);
         }
         if let (Some((_, catalog)), Some(path)) = (&self.view.catalog, &self.view.search_path) {
+            self.cells.set_catalog(catalog);
             return Ok((Arc::clone(catalog), Arc::clone(path)));
         }
         if self.status == b'E' && self.expects.is_empty() {

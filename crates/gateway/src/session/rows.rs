@@ -80,7 +80,7 @@ pub(super) fn describe(
         let plan = planned.and_then(|planned| planned.get(index)).and_then(ResultColumn::protected);
         check_origin(field, plan.map(|typed| &typed.column), catalog, classification)?;
         if let Some(typed) = plan {
-            field.type_oid = typed.ty.oid();
+            field.type_oid = catalog.oid_of(typed.ty);
             field.type_length = typed.ty.typlen();
             field.type_modifier = typed.ty.typmod();
             if let Some(format) = formats.and_then(|formats| formats.get(index)) {

@@ -1,9 +1,10 @@
 //! What the processor answers: opened, compared with the plan, traced, and released.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use drieslot_sql::{Kind, Statement};
+use drieslot_sql::{Catalog, Kind, Statement};
 use drieslot_wire as wire;
 
 use super::bind::client_oids;
@@ -168,7 +169,7 @@ impl Session {
         let mut out = BytesMut::new();
         match (tag, front) {
             (b't', Some(Expect::DescribeStatement(prepared))) => {
-                put_parameter_types(prepared, message, body, &mut out)?;
+                put_parameter_types(prepared, &self.catalog(), (message, body), &mut out)?;
                 self.emit(&out);
                 return Ok(());
             }
@@ -201,11 +202,14 @@ impl Session {
         out: &mut BytesMut,
     ) -> Result<(), Refusal> {
         let classification = self.classification()?;
-        // Without a catalogue nothing can be compared; DDL in this transaction made it so, and the plan was made after it.
+        rows::describe(body, planned, formats, &self.catalog(), &classification, out)
+    }
+
+    /// The newest catalogue that is known. Without one nothing can be compared; DDL in this transaction made it so, and the
+    /// plan was made after it.
+    fn catalog(&self) -> Arc<Catalog> {
         let shared = self.shared.catalogs.get(&self.who.database);
-        let catalog = self.view.catalog.as_ref().or(shared.as_ref()).map(|(_, catalog)| catalog);
-        let empty = drieslot_sql::Catalog::default();
-        rows::describe(body, planned, formats, catalog.map_or(&empty, |catalog| catalog), &classification, out)
+        self.view.catalog.clone().or(shared).map(|(_, catalog)| catalog).unwrap_or_default()
     }
 
     fn on_row(&mut self, body: &[u8]) -> Result<(), End> {
@@ -487,10 +491,15 @@ fn planned(statement: Option<&Statement>) -> PlannedColumns<'_> {
     }
 }
 
-fn put_parameter_types(prepared: &Prepared, message: &[u8], body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
+fn put_parameter_types(
+    prepared: &Prepared,
+    catalog: &Catalog,
+    (message, body): (&[u8], &[u8]),
+    out: &mut BytesMut,
+) -> Result<(), Refusal> {
     if let Some(Statement { kind: Kind::Rewritten(rewritten), .. }) = prepared.statement.as_deref() {
         let server = wire::read_oids(body).map_err(Refusal::protocol)?;
-        wire::parameter_description(out, &client_oids(rewritten, &server, &prepared.oids));
+        wire::parameter_description(out, &client_oids(rewritten, &server, &prepared.oids, catalog));
     } else {
         out.extend_from_slice(message);
     }

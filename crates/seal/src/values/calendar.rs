@@ -56,6 +56,12 @@ pub(super) fn offset_at(zone: &TimeZone, seconds: i64) -> Option<i64> {
     Some(i64::from(zone.to_offset(moment).seconds()))
 }
 
+/// What the zone is called at a moment, such as CEST.
+pub(super) fn abbreviation_at(zone: &TimeZone, seconds: i64) -> Option<String> {
+    let moment = Timestamp::from_second(near(seconds) + EPOCH_SECONDS).ok()?;
+    Some(zone.to_offset_info(moment).abbreviation().to_owned())
+}
+
 /// Seconds east of UTC at a local time (seconds since 2000-01-01 local). As `DetermineTimeZoneOffset`: of two readings of
 /// an ambiguous or skipped time, the one that gives the later moment.
 pub(super) fn offset_of_local(zone: &TimeZone, seconds: i64) -> Option<i64> {

@@ -1,9 +1,10 @@
-//! The texts of dates and times that are read: ISO 8601 as PostgreSQL writes it, and what can be taken for nothing
-//! else. Everything that depends on `DateStyle`, on the present moment or on a list of abbreviations is refused.
+//! The texts of dates and times that are read: all that PostgreSQL writes but for abbreviations of time zones, and what can be
+//! taken for nothing else. Everything that depends on the present moment or on a list of abbreviations is refused.
 
 use jiff::tz::TimeZone;
 
-use super::{ValueError, calendar, is_space, trim};
+use super::moment::MONTHS;
+use super::{DateOrder, ValueError, calendar, is_space, trim};
 
 /// What a text says.
 pub(super) enum Reading {
@@ -46,7 +47,7 @@ fn overflow() -> ValueError {
 }
 
 /// Reads a text of type `type_name`.
-pub(super) fn parse(type_name: &'static str, text: &str) -> Result<Reading, ValueError> {
+pub(super) fn parse(type_name: &'static str, text: &str, order: DateOrder) -> Result<Reading, ValueError> {
     let trimmed = trim(text);
     if trimmed.len() > MAX_LEN {
         return Err(syntax(type_name));
@@ -58,7 +59,7 @@ pub(super) fn parse(type_name: &'static str, text: &str) -> Result<Reading, Valu
         "-infinity" => return Ok(Reading::NegativeInfinity),
         _ => {}
     }
-    if let Some(fields) = fields(trimmed) {
+    if let Some(fields) = fields(trimmed, order) {
         return check(&fields).map(Reading::Civil);
     }
     let legible = lower.bytes().any(|byte| byte.is_ascii_digit()) || WORDS.iter().any(|word| lower.contains(word));
@@ -103,12 +104,15 @@ struct Time<'text> {
 }
 
 /// `date [T| ]time[ ][zone] [AD|BC]`, or `date offset [AD|BC]`. `None` for any other form.
-fn fields(text: &str) -> Option<Fields<'_>> {
+fn fields(text: &str, order: DateOrder) -> Option<Fields<'_>> {
     let mut tokens: Vec<&str> = text.split(is_space).filter(|token| !token.is_empty()).collect();
     let era = tokens.last().map(|token| token.to_ascii_lowercase());
     let bc = era.as_deref() == Some("bc");
     if bc || era.as_deref() == Some("ad") {
         tokens.pop();
+    }
+    if let Some(fields) = with_month_name(&tokens, bc, order) {
+        return Some(fields);
     }
     let (first, rest) = tokens.split_first()?;
     let (date, after) = match first.split_once(['T', 't']) {
@@ -124,7 +128,7 @@ fn fields(text: &str) -> Option<Fields<'_>> {
         (Some(time), [zone]) => (Some(time), Some(*zone)),
         (None | Some(_), _) => return None,
     };
-    let (year, month, day) = date_fields(date)?;
+    let (year, month, day) = date_fields(date, bc, order)?;
     let (time, attached) = match time {
         None => (None, None),
         Some(token) => {
@@ -138,18 +142,68 @@ fn fields(text: &str) -> Option<Fields<'_>> {
     Some(Fields { year, month, day, bc, time, zone: zone.or(attached) })
 }
 
-/// `YYYY-M-D` with four to seven digits of year, `YYYY/M/D`, or `YYYYMMDD`. With the year first PostgreSQL reads month
-/// and day in this order whatever the DateStyle.
-fn date_fields(token: &str) -> Option<(i64, i64, i64)> {
+/// `[Fri] Jan 31 [12:00:00] 2020 [zone]`, or with the day before the month.
+fn with_month_name<'text>(tokens: &[&'text str], bc: bool, order: DateOrder) -> Option<Fields<'text>> {
+    const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+    let tokens = match tokens {
+        [first, rest @ ..] if WEEKDAYS.contains(&first.to_ascii_lowercase().as_str()) => rest,
+        _ => tokens,
+    };
+    let [first, second, rest @ ..] = tokens else { return None };
+    let month_of = |token: &str| MONTHS.iter().position(|month| month.eq_ignore_ascii_case(token));
+    let (month, day) = match (month_of(first), month_of(second)) {
+        (Some(month), None) => (month, *second),
+        (None, Some(month)) => (month, *first),
+        (Some(_), Some(_)) | (None, None) => return None,
+    };
+    let whole = |token: &str, count| number(token, count).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value);
+    // A year of two digits could stand in the day's place.
+    let day = whole(day, 1..=2).filter(|_| order != DateOrder::Ymd)?;
+    let (time, year, zone) = match rest {
+        [year] => (None, year, None),
+        [time, year] if time.contains(':') => (Some(*time), year, None),
+        [time, year, zone] if time.contains(':') => (Some(*time), year, Some(*zone)),
+        _ => return None,
+    };
+    let year = whole(year, 4..=7)?;
+    let time = match time.map(time_fields) {
+        None => None,
+        Some(Some((time, ""))) => Some(time),
+        Some(_) => return None,
+    };
+    Some(Fields { year, month: i64::try_from(month).ok()? + 1, day, bc, time, zone })
+}
+
+/// `YYYY-M-D` with four to seven digits of year, `YYYY/M/D`, or `YYYYMMDD`: with the year first PostgreSQL reads month and
+/// day in this order whatever the DateStyle. Else `D-M-Y`, `M-D-Y` or `Y-M-D` as it says, with `-`, `/` or `.` between.
+fn date_fields(token: &str, bc: bool, order: DateOrder) -> Option<(i64, i64, i64)> {
     if token.len() == 8 && token.bytes().all(|byte| byte.is_ascii_digit()) {
         let part = |range| token.get(range).and_then(|digits: &str| digits.parse().ok());
         return Some((part(0..4)?, part(4..6)?, part(6..8)?));
     }
-    let (year, rest) = number(token, 4..=7)?;
-    let separator = rest.chars().next().filter(|c| matches!(c, '-' | '/'))?;
-    let (month, rest) = number(rest.strip_prefix(separator)?, 1..=2)?;
-    let (day, rest) = number(rest.strip_prefix(separator)?, 1..=2)?;
-    rest.is_empty().then_some((year, month, day))
+    let (first, rest) = number(token, 1..=7)?;
+    let first_len = token.len() - rest.len();
+    let separator = rest.chars().next().filter(|c| matches!(c, '-' | '/' | '.'))?;
+    let (second, rest) = number(rest.strip_prefix(separator)?, 1..=2)?;
+    let last = rest.strip_prefix(separator)?;
+    let (third, rest) = number(last, 1..=7)?;
+    let full = |year: i64, len: usize| match len {
+        1 | 2 if bc => Some(year),
+        1 | 2 if year < 70 => Some(year + 2000),
+        1 | 2 => Some(year + 1900),
+        3 => None,
+        _ => Some(year),
+    };
+    if !rest.is_empty() {
+        return None;
+    }
+    let year_first = first_len >= 3 || order == DateOrder::Ymd;
+    if year_first {
+        let sound = last.len() <= 2 && (separator != '.' || first_len <= 2);
+        return sound.then(|| full(first, first_len)).flatten().map(|year| (year, second, third));
+    }
+    let year = full(third, last.len())?;
+    Some(if order == DateOrder::Dmy { (year, second, first) } else { (year, first, second) })
 }
 
 /// `h:m[:s[.fraction]]`, and what follows it.

@@ -97,7 +97,9 @@ pub fn encode_text_as(
         | LogicalType::Interval
         | LogicalType::Json
         | LogicalType::Inet
-        | LogicalType::Cidr => {
+        | LogicalType::Cidr
+        | LogicalType::Array(_)
+        | LogicalType::Enum(_) => {
             if !accepts(ty, oid) {
                 return Err(unequal(ty, oid));
             }
@@ -170,27 +172,27 @@ fn encode_moment(
     settings: &Settings,
     out: &mut Vec<u8>,
 ) -> Result<(), ValueError> {
-    let zone = &settings.time_zone;
+    let (zone, order) = (&settings.time_zone, settings.date_style.order);
     match (ty, given.oid) {
         (LogicalType::Timestamp, DATE) => {
-            out.extend_from_slice(&moment::midnight(moment::parse_date(text)?)?.to_be_bytes());
+            out.extend_from_slice(&moment::midnight(moment::parse_date(text, order)?)?.to_be_bytes());
         }
         (LogicalType::Timestamptz, DATE) => {
-            let local = moment::midnight(moment::parse_date(text)?)?;
+            let local = moment::midnight(moment::parse_date(text, order)?)?;
             out.extend_from_slice(&moment::from_local(local, zone)?.to_be_bytes());
         }
         (LogicalType::Timestamptz, TIMESTAMP) => {
-            let local = moment::parse_timestamp(text)?;
+            let local = moment::parse_timestamp(text, order)?;
             out.extend_from_slice(&moment::from_local(local, zone)?.to_be_bytes());
         }
         // Two moments may have one local time: only the cast is told apart from a comparison.
         (LogicalType::Timestamp, TIMESTAMPTZ) if !given.compared => {
-            let local = moment::to_local(moment::parse_timestamptz(text, zone)?, zone)?;
+            let local = moment::to_local(moment::parse_timestamptz(text, settings)?, zone)?;
             out.extend_from_slice(&local.to_be_bytes());
         }
-        (LogicalType::Date, TIMESTAMP) => push_day(given, moment::parse_timestamp(text)?, out)?,
+        (LogicalType::Date, TIMESTAMP) => push_day(given, moment::parse_timestamp(text, order)?, out)?,
         (LogicalType::Date, TIMESTAMPTZ) if !given.compared => {
-            push_day(given, moment::to_local(moment::parse_timestamptz(text, zone)?, zone)?, out)?;
+            push_day(given, moment::to_local(moment::parse_timestamptz(text, settings)?, zone)?, out)?;
         }
         _ => return Err(unequal(ty, given.oid)),
     }

@@ -109,6 +109,18 @@ pub(super) fn check_exact(ty: LogicalType, canonical: &[u8]) -> Result<(), Value
     Err(ValueError::new("0A000", message).with_hint("Write 0 or NaN."))
 }
 
+/// The place in the order, NaN behind infinity: the sign first, and then the bits, which ascend away from zero. `None` for
+/// what equals another value with other bytes.
+pub(super) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
+    check_exact(ty, canonical).ok()?;
+    if ty == LogicalType::Float4 {
+        let bits = u32::from_be_bytes(fixed(ty, canonical).ok()?);
+        return Some(u128::from(if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }));
+    }
+    let bits = u64::from_be_bytes(fixed(ty, canonical).ok()?);
+    Some(u128::from(if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }))
+}
+
 /// `float4out`.
 pub(super) fn write4(value: f32, out: &mut Vec<u8>) {
     let shortest = format!("{value:e}");

@@ -233,9 +233,9 @@ fn words(text: &str) -> Result<Sum, ValueError> {
     Ok(sum)
 }
 
-/// Without a digit it is surely no interval, but for the infinities of PostgreSQL 17.
+/// Without a digit it is surely no interval, but for the infinities of PostgreSQL 17, and a point that is taken for 0.
 fn not_read(text: &str) -> ValueError {
-    let legible = text.bytes().any(|byte| byte.is_ascii_digit()) || text.contains("infinity");
+    let legible = text.bytes().any(|byte| byte.is_ascii_digit() || byte == b'.') || text.contains("infinity");
     if legible { unsupported() } else { ValueError { sqlstate: "22007", ..ValueError::syntax("interval") } }
 }
 

@@ -1,10 +1,13 @@
 //! Canonical plaintexts: the bytes that are sealed, per logical type, and their texts as PostgreSQL writes them.
 //!
-//! Owns the byte-for-byte agreement with PostgreSQL 15 to 18 under `DateStyle = ISO`. A form that PostgreSQL might
+//! Owns the byte-for-byte agreement with PostgreSQL 15 to 18. A form that PostgreSQL might
 //! read in another way than this module does is refused, and no error ever holds the value.
 
+mod array;
+mod array_text;
 mod bytes;
 mod calendar;
+mod date_style;
 mod datetime;
 mod declared;
 mod error;
@@ -17,9 +20,12 @@ mod network;
 mod numeric;
 mod plain;
 
-use drieslot_schema::LogicalType;
+use std::sync::Arc;
+
+use drieslot_schema::{EnumLabels, LogicalType};
 use jiff::tz::TimeZone;
 
+pub use date_style::{DateForm, DateOrder, DateStyle};
 pub use declared::{Given, encode_binary_as, encode_text_as};
 pub use error::ValueError;
 pub use interval::IntervalStyle;
@@ -34,19 +40,34 @@ pub struct Settings {
     pub time_zone: TimeZone,
     /// The session's `IntervalStyle`.
     pub interval_style: IntervalStyle,
+    /// The session's `DateStyle`.
+    pub date_style: DateStyle,
+    /// The labels of the database's enum types.
+    pub enum_labels: Arc<EnumLabels>,
+    /// What stands for the time zone behind a time, where the zone has no name of its own for it.
+    zone_name: Option<String>,
 }
 
 impl Settings {
     /// For a `TimeZone` as PostgreSQL reports it (an IANA name, `UTC`, or the POSIX form of `SET TIME ZONE +2`) and the
-    /// default of `IntervalStyle`. `None` where the zone is not known: the session must then be refused.
+    /// defaults of `IntervalStyle` and `DateStyle`. `None` where the zone is not known: the session must then be refused.
     pub fn named(time_zone: &str) -> Option<Self> {
-        let known = match time_zone.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
-            None => TimeZone::get(time_zone).ok(),
-            Some((_, offset)) => fixed_zone(offset),
+        let (known, zone_name) = match time_zone.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+            None => (TimeZone::get(time_zone).ok(), None),
+            Some((name, offset)) => (fixed_zone(offset), Some(name.to_owned())),
         };
-        known
-            .filter(|zone| !zone.is_unknown())
-            .map(|time_zone| Self { time_zone, interval_style: IntervalStyle::default() })
+        known.filter(|zone| !zone.is_unknown()).map(|time_zone| Self {
+            time_zone,
+            interval_style: IntervalStyle::default(),
+            date_style: DateStyle::default(),
+            enum_labels: Arc::default(),
+            zone_name,
+        })
+    }
+
+    /// The abbreviation behind a time, as of the time zone database or as the session named it.
+    fn zone_abbreviation(&self, seconds: i64) -> Option<String> {
+        self.zone_name.clone().or_else(|| calendar::abbreviation_at(&self.time_zone, seconds))
     }
 }
 
@@ -82,11 +103,13 @@ pub fn encode_text(
         LogicalType::Float8 => float::encode_text8(text, out)?,
         LogicalType::Bpchar(length) => plain::encode_padded(text, length, explicit_cast, out)?,
         LogicalType::Bytea => bytes::encode_text(text, out)?,
-        LogicalType::Date => out.extend_from_slice(&moment::parse_date(text)?.to_be_bytes()),
+        LogicalType::Date => out.extend_from_slice(&moment::parse_date(text, settings.date_style.order)?.to_be_bytes()),
         LogicalType::Time => out.extend_from_slice(&moment::parse_time(text)?.to_be_bytes()),
-        LogicalType::Timestamp => out.extend_from_slice(&moment::parse_timestamp(text)?.to_be_bytes()),
+        LogicalType::Timestamp => {
+            out.extend_from_slice(&moment::parse_timestamp(text, settings.date_style.order)?.to_be_bytes())
+        }
         LogicalType::Timestamptz => {
-            let micros = moment::parse_timestamptz(text, &settings.time_zone)?;
+            let micros = moment::parse_timestamptz(text, settings)?;
             out.extend_from_slice(&micros.to_be_bytes());
         }
         LogicalType::Uuid => out.extend_from_slice(&plain::parse_uuid(text)?),
@@ -94,13 +117,15 @@ pub fn encode_text(
         LogicalType::Json => json::encode_json(text, out)?,
         LogicalType::Jsonb => json::encode_jsonb(text, out)?,
         LogicalType::Inet | LogicalType::Cidr => network::encode_text(ty, text, out)?,
+        LogicalType::Enum(name) => plain::encode_label(settings.enum_labels.get(&name), text, name, out)?,
+        LogicalType::Array(element) => array::encode_text(element, text, explicit_cast, settings, out)?,
     }
     Ok(())
 }
 
 /// Appends the canonical plaintext of a value in PostgreSQL's binary form. `wire_oid` is the type that the client
-/// declared: 0 or the type's own; any integer type for integers; text, varchar or unknown for texts. On an error
-/// `out` is as before.
+/// declared: 0 or the type's own; any integer type for integers; text, varchar or unknown for texts, and their arrays.
+/// On an error `out` is as before.
 ///
 /// # Errors
 /// What PostgreSQL would say, or 0A000 for a declared type that is not accepted.
@@ -141,6 +166,9 @@ pub fn encode_binary(ty: LogicalType, wire_oid: u32, bytes: &[u8], out: &mut Vec
         LogicalType::Json => json::encode_json(plain::checked_utf8(bytes)?, out)?,
         LogicalType::Jsonb => json::encode_jsonb_binary(bytes, out)?,
         LogicalType::Inet | LogicalType::Cidr => network::encode_binary(ty, bytes, out)?,
+        // Its binary form is its text, and only that can be checked.
+        LogicalType::Enum(_) => return Err(ValueError::unsupported("an enum", "Send the label as a text.")),
+        LogicalType::Array(element) => array::encode_binary(element, oid, bytes, out)?,
     }
     Ok(())
 }
@@ -163,16 +191,21 @@ pub fn decode_text(
         LogicalType::Numeric(_) => numeric::decode_text(ty, canonical, out)?,
         LogicalType::Float4 => float::write4(f32::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
         LogicalType::Float8 => float::write8(f64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
-        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => out.extend_from_slice(canonical),
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) | LogicalType::Enum(_) => {
+            out.extend_from_slice(canonical);
+        }
         LogicalType::Bytea => bytes::write(canonical, out),
         LogicalType::Time => moment::write_time(i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
-        LogicalType::Date => moment::write_date(i32::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), out),
+        LogicalType::Date => {
+            moment::write_date(i32::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), settings.date_style, out)
+        }
         LogicalType::Timestamp => {
-            moment::write_timestamp(i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?), None, out);
+            let micros = i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?);
+            moment::write_timestamp(micros, settings, false, out);
         }
         LogicalType::Timestamptz => {
             let micros = i64::from_be_bytes(fixed(ty, canonical).map_err(wrong)?);
-            moment::write_timestamp(micros, Some(&settings.time_zone), out);
+            moment::write_timestamp(micros, settings, true, out);
         }
         LogicalType::Uuid => plain::write_uuid(fixed(ty, canonical).map_err(wrong)?, out),
         LogicalType::Interval => {
@@ -181,18 +214,23 @@ pub fn decode_text(
         LogicalType::Json => out.extend_from_slice(canonical),
         LogicalType::Jsonb => out.extend_from_slice(json::jsonb_text(canonical)?.as_bytes()),
         LogicalType::Inet | LogicalType::Cidr => network::decode_text(ty, canonical, out)?,
+        LogicalType::Array(element) => array::decode_text(element, canonical, settings, out)?,
     }
     Ok(())
 }
 
-/// Appends the binary form that PostgreSQL would send: for every type so far it is the canonical plaintext itself. On
-/// an error `out` is as before.
+/// Appends the binary form that PostgreSQL would send: the canonical plaintext itself, but for the
+/// name of the elements' type in an array. On an error `out` is as before.
 ///
 /// # Errors
 /// XX001 where the bytes are no canonical plaintext of the type.
 pub fn decode_binary(ty: LogicalType, canonical: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     check_canonical(ty, canonical)?;
-    out.extend_from_slice(canonical);
+    if let LogicalType::Array(element) = ty {
+        array::decode_binary(element, canonical, out);
+    } else {
+        out.extend_from_slice(canonical);
+    }
     Ok(())
 }
 
@@ -207,13 +245,12 @@ pub(crate) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
         LogicalType::Int8 | LogicalType::Time | LogicalType::Timestamp | LogicalType::Timestamptz => {
             fixed(ty, canonical).ok().map(|bytes| flipped(i128::from(i64::from_be_bytes(bytes)), 64))
         }
+        LogicalType::Float4 | LogicalType::Float8 => float::rank(ty, canonical),
         LogicalType::Numeric(Some(modifier)) => numeric::rank(modifier, canonical),
         LogicalType::Bool
         | LogicalType::Numeric(None)
         | LogicalType::Text
         | LogicalType::Varchar(_)
-        | LogicalType::Float4
-        | LogicalType::Float8
         | LogicalType::Bpchar(_)
         | LogicalType::Bytea
         | LogicalType::Interval
@@ -221,7 +258,9 @@ pub(crate) fn rank(ty: LogicalType, canonical: &[u8]) -> Option<u128> {
         | LogicalType::Jsonb
         | LogicalType::Inet
         | LogicalType::Cidr
-        | LogicalType::Uuid => None,
+        | LogicalType::Uuid
+        | LogicalType::Array(_)
+        | LogicalType::Enum(_) => None,
     }
 }
 
@@ -253,8 +292,9 @@ fn check_canonical(ty: LogicalType, canonical: &[u8]) -> Result<(), ValueError> 
         LogicalType::Json => plain::checked_utf8(canonical).and_then(json::check).map_err(corrupted),
         LogicalType::Jsonb => json::jsonb_text(canonical).and_then(json::check).map_err(corrupted),
         LogicalType::Inet | LogicalType::Cidr => network::check_canonical(ty, canonical),
+        LogicalType::Array(element) => array::check_canonical(element, canonical),
         LogicalType::Numeric(_) => numeric::check_canonical(ty, canonical),
-        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) => {
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bpchar(_) | LogicalType::Enum(_) => {
             plain::checked_utf8(canonical).map(|_| ()).map_err(corrupted)
         }
         LogicalType::Bytea => Ok(()),
@@ -286,6 +326,8 @@ fn accepts(ty: LogicalType, oid: u32) -> bool {
             let texts = [LogicalType::Text, LogicalType::Varchar(None), ty].map(LogicalType::oid);
             texts.contains(&oid) || oid == UNKNOWN_OID
         }
+        LogicalType::Array(element) => array::accepted(element, oid).is_some(),
+        LogicalType::Enum(_) => false,
         LogicalType::Inet => [ty, LogicalType::Cidr].map(LogicalType::oid).contains(&oid),
         LogicalType::Bool
         | LogicalType::Interval

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use jiff::tz::TimeZone;
 
 use super::datetime::{Civil, Reading, Zone, parse, parse_time_of_day};
-use super::{ValueError, calendar};
+use super::{DateForm, DateOrder, DateStyle, Settings, ValueError, calendar};
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -18,8 +18,8 @@ const END_DAYS: i64 = 2_145_031_949;
 /// 294277-01-01, the first moment after the last.
 const END_MICROS: i64 = 9_223_371_331_200_000_000;
 
-pub(super) fn parse_date(text: &str) -> Result<i32, ValueError> {
-    match parse("date", text)? {
+pub(super) fn parse_date(text: &str, order: DateOrder) -> Result<i32, ValueError> {
+    match parse("date", text, order)? {
         Reading::Epoch => check_date(UNIX_DAYS),
         Reading::Infinity => Ok(i32::MAX),
         Reading::NegativeInfinity => Ok(i32::MIN),
@@ -72,8 +72,8 @@ fn finite(micros: Option<i64>) -> Result<i64, ValueError> {
 }
 
 /// A zone in the text is checked and then ignored, as PostgreSQL does.
-pub(super) fn parse_timestamp(text: &str) -> Result<i64, ValueError> {
-    match parse("timestamp", text)? {
+pub(super) fn parse_timestamp(text: &str, order: DateOrder) -> Result<i64, ValueError> {
+    match parse("timestamp", text, order)? {
         Reading::Epoch => Ok(UNIX_DAYS * DAY),
         Reading::Infinity => Ok(i64::MAX),
         Reading::NegativeInfinity => Ok(i64::MIN),
@@ -82,8 +82,8 @@ pub(super) fn parse_timestamp(text: &str) -> Result<i64, ValueError> {
 }
 
 /// A text without a zone is in the session's.
-pub(super) fn parse_timestamptz(text: &str, session: &TimeZone) -> Result<i64, ValueError> {
-    match parse("timestamp with time zone", text)? {
+pub(super) fn parse_timestamptz(text: &str, session: &Settings) -> Result<i64, ValueError> {
+    match parse("timestamp with time zone", text, session.date_style.order)? {
         Reading::Epoch => Ok(UNIX_DAYS * DAY),
         Reading::Infinity => Ok(i64::MAX),
         Reading::NegativeInfinity => Ok(i64::MIN),
@@ -93,7 +93,7 @@ pub(super) fn parse_timestamptz(text: &str, session: &TimeZone) -> Result<i64, V
             let offset = match &civil.zone {
                 Some(Zone::Offset(seconds)) => Some(*seconds),
                 Some(Zone::Named(zone)) => calendar::offset_of_local(zone, seconds),
-                None => calendar::offset_of_local(session, seconds),
+                None => calendar::offset_of_local(&session.time_zone, seconds),
             };
             finite(offset.and_then(|offset| local.checked_sub(offset * SECOND)))
         }
@@ -136,32 +136,63 @@ pub(super) fn to_local(micros: i64, zone: &TimeZone) -> Result<i64, ValueError> 
     finite(offset.and_then(|offset| micros.checked_add(offset * SECOND)))
 }
 
-/// `EncodeDateOnly`, ISO.
-pub(super) fn write_date(days: i32, out: &mut Vec<u8>) {
+/// `EncodeDateOnly`.
+pub(super) fn write_date(days: i32, style: DateStyle, out: &mut Vec<u8>) {
     if days == i32::MAX || days == i32::MIN {
         return write_infinity(days == i32::MAX, out);
     }
-    let bc = write_civil(i64::from(days), out);
-    out.extend_from_slice(bc);
+    let civil = Written::of(i64::from(days));
+    match style.form {
+        DateForm::Postgres => civil.write_parts(style.day_first(), '-', out),
+        DateForm::Iso | DateForm::Sql | DateForm::German => civil.write(style, out),
+    }
+    out.extend_from_slice(civil.era);
 }
 
-/// `EncodeDateTime`, ISO. With `zone`, in its local time and followed by its offset.
-pub(super) fn write_timestamp(micros: i64, zone: Option<&TimeZone>, out: &mut Vec<u8>) {
+/// `EncodeDateTime`. In a time zone, in its local time and followed by its offset or name.
+pub(super) fn write_timestamp(micros: i64, settings: &Settings, in_zone: bool, out: &mut Vec<u8>) {
     if micros == i64::MAX || micros == i64::MIN {
         return write_infinity(micros == i64::MAX, out);
     }
-    let offset = zone.map(|zone| calendar::offset_at(zone, micros.div_euclid(SECOND)).unwrap_or(0));
+    let style = settings.date_style;
+    let seconds = micros.div_euclid(SECOND);
+    let offset = in_zone.then(|| calendar::offset_at(&settings.time_zone, seconds).unwrap_or(0));
     let local = i128::from(micros) + i128::from(offset.unwrap_or(0) * SECOND);
     let days = i64::try_from(local.div_euclid(i128::from(DAY))).unwrap_or(0);
     let of_day = i64::try_from(local.rem_euclid(i128::from(DAY))).unwrap_or(0);
-    let bc = write_civil(days, out);
-    out.push(b' ');
-    write_time(of_day, out);
-    if let Some(offset) = offset {
-        write_offset(offset, out);
+    let civil = Written::of(days);
+    if style.form == DateForm::Postgres {
+        let weekday = usize::try_from((days + SATURDAY).rem_euclid(7)).unwrap_or(0);
+        let (weekday, month) = (WEEKDAYS.get(weekday).unwrap_or(&""), civil.month_name());
+        let _infallible = match style.day_first() {
+            true => write!(out, "{weekday} {:02} {month} ", civil.day),
+            false => write!(out, "{weekday} {month} {:02} ", civil.day),
+        };
+        write_time(of_day, out);
+        let _infallible = write!(out, " {:04}", civil.year);
+    } else {
+        civil.write(style, out);
+        out.push(b' ');
+        write_time(of_day, out);
     }
-    out.extend_from_slice(bc);
+    match (offset, settings.zone_abbreviation(seconds)) {
+        (Some(_), Some(name)) if style.form != DateForm::Iso => {
+            let shown: String = name.chars().take(MAX_ZONE_NAME).collect();
+            let _infallible = write!(out, " {shown}");
+        }
+        (Some(offset), _) => write_offset(offset, out),
+        (None, _) => {}
+    }
+    out.extend_from_slice(civil.era);
 }
+
+/// `MAXTZLEN`
+const MAX_ZONE_NAME: usize = 10;
+/// 2000-01-01 was one.
+const SATURDAY: i64 = 6;
+const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+pub(super) const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// `EncodeTimeOnly`, and the time of day in [`write_timestamp`].
 pub(super) fn write_time(micros: i64, out: &mut Vec<u8>) {
@@ -176,15 +207,44 @@ pub(super) fn write_time(micros: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes year, month and day; gives what must follow at the very end.
-fn write_civil(days: i64, out: &mut Vec<u8>) -> &'static [u8] {
-    let (year, month, day) = calendar::civil_from_days(days);
-    let (shown, era): (i64, &[u8]) = if year > 0 { (year, b"") } else { (1 - year, b" BC") };
-    let _infallible = write!(out, "{shown:04}-{month:02}-{day:02}");
-    era
+/// A day as it is written.
+struct Written {
+    year: i64,
+    month: i64,
+    day: i64,
+    /// What stands at the very end.
+    era: &'static [u8],
 }
 
-/// `EncodeTimezone`, ISO: hours, then what else is not zero.
+impl Written {
+    fn of(days: i64) -> Self {
+        let (year, month, day) = calendar::civil_from_days(days);
+        let (year, era): (i64, &[u8]) = if year > 0 { (year, b"") } else { (1 - year, b" BC") };
+        Self { year, month, day, era }
+    }
+
+    fn month_name(&self) -> &'static str {
+        usize::try_from(self.month - 1).ok().and_then(|month| MONTHS.get(month)).unwrap_or(&"")
+    }
+
+    /// In every form but that of POSTGRES.
+    fn write(&self, style: DateStyle, out: &mut Vec<u8>) {
+        match style.form {
+            DateForm::Iso | DateForm::Postgres => {
+                let _infallible = write!(out, "{:04}-{:02}-{:02}", self.year, self.month, self.day);
+            }
+            DateForm::Sql => self.write_parts(style.day_first(), '/', out),
+            DateForm::German => self.write_parts(true, '.', out),
+        }
+    }
+
+    fn write_parts(&self, day_first: bool, between: char, out: &mut Vec<u8>) {
+        let (first, second) = if day_first { (self.day, self.month) } else { (self.month, self.day) };
+        let _infallible = write!(out, "{first:02}{between}{second:02}{between}{:04}", self.year);
+    }
+}
+
+/// `EncodeTimezone`: hours, then what else is not zero.
 fn write_offset(offset: i64, out: &mut Vec<u8>) {
     let (sign, seconds) = if offset < 0 { ('-', -offset) } else { ('+', offset) };
     let _infallible = write!(out, "{sign}{:02}", seconds / 3600);

@@ -2,6 +2,10 @@
 
 use std::io::Write as _;
 
+use std::collections::BTreeSet;
+
+use drieslot_schema::EnumName;
+
 use super::{ValueError, trim};
 
 /// `boolin`: any unambiguous prefix of true, false, yes, no; on, off; 1, 0.
@@ -75,6 +79,24 @@ fn push_padded(text: &str, length: Option<u32>, out: &mut Vec<u8>) {
     let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let missing = length.saturating_sub(text.chars().count());
     out.resize(out.len() + missing, b' ');
+}
+
+/// `enum_in`: one of the type's labels, letter by letter.
+pub(super) fn encode_label(
+    labels: Option<&BTreeSet<String>>,
+    text: &str,
+    name: EnumName,
+    out: &mut Vec<u8>,
+) -> Result<(), ValueError> {
+    let Some(labels) = labels else {
+        let message = format!("the enum type {name} does not exist in the database");
+        return Err(ValueError::new("42704", message).with_hint("Create it, or ask for a classification without it."));
+    };
+    if !labels.contains(text) {
+        return Err(ValueError::new("22P02", format!("invalid input value for enum {}", name.name())));
+    }
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
 }
 
 /// `varcharrecv`.

@@ -31,7 +31,7 @@ impl Dice {
     pub fn spoil(&mut self, text: &str) -> String {
         const ALPHABET: &[char] = &[
             '0', '1', '2', '5', '9', '-', '+', '.', ':', ' ', 'T', 'Z', 'e', 'x', '_', '/', ',', 'B', 'C', '{', '}',
-            'a', 'é',
+            'a', 'é', '"', '\\', '[', ']',
         ];
         let mut chars: Vec<char> = text.chars().collect();
         for _ in 0..=self.below(2) {
@@ -44,6 +44,83 @@ impl Dice {
             }
         }
         chars.into_iter().collect()
+    }
+
+    /// A day in the forms of SQL, POSTGRES and German, with a time or without.
+    pub fn styled(&mut self) -> String {
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "mar", "APR", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (a, b) = (1 + self.below(14), 1 + self.below(32));
+        let (a, b) = if self.below(2) == 0 { (a, b) } else { (b, a) };
+        let year = match self.below(4) {
+            0 => format!("{:02}", self.below(100)),
+            1 => format!("{:04}", 1 + self.below(9999)),
+            _ => format!("{}", 1900 + self.below(200)),
+        };
+        let month = MONTHS[self.below(12) as usize];
+        let time = match self.below(3) {
+            0 => String::new(),
+            1 => format!(" {:02}:{:02}:{:02}", self.below(24), self.below(60), self.below(60)),
+            _ => format!(" {:02}:{:02}:{:02}.{}", self.below(24), self.below(60), self.below(60), 1 + self.below(999)),
+        };
+        let zone = if time.is_empty() { "" } else { self.pick(&["", "", " UTC", "+02", " -03:30"]) };
+        let era = self.pick(&["", "", "", "", " BC"]);
+        let weekday = self.pick(&["", "", "Fri ", "mon "]);
+        match self.below(7) {
+            0 => format!("{a:02}/{b:02}/{year}{time}{zone}{era}"),
+            1 => format!("{a}-{b}-{year}{time}{zone}{era}"),
+            2 => format!("{a:02}.{b:02}.{year}{time}{zone}{era}"),
+            3 => format!("{year}-{a:02}-{b:02}{time}{zone}{era}"),
+            4 => format!("{weekday}{month} {b:02}{time} {year}{}{era}", zone.replace('+', " +")),
+            5 => format!("{weekday}{b} {month}{time} {year}{}{era}", zone.replace('+', " +")),
+            _ => format!("{b:02} {month} {year}{era}"),
+        }
+    }
+
+    pub fn truth(&mut self) -> String {
+        self.pick(&["t", "f", "true", "no", " on ", "0"]).to_owned()
+    }
+
+    /// An array of up to three dimensions, its elements quoted or bare, with bounds or without.
+    pub fn array(&mut self, make: fn(&mut Self) -> String) -> String {
+        let lengths: Vec<u64> = (0..self.below(4)).map(|_| 1 + self.below(3)).collect();
+        if lengths.is_empty() {
+            return self.pick(&["{}", " { } ", "{}\n"]).to_owned();
+        }
+        let mut text = String::new();
+        if self.below(4) == 0 {
+            for length in &lengths {
+                let lower = self.between(-3, 4);
+                let upper = lower + *length as i64 - i64::from(self.below(12) == 0);
+                let bounds = format!("[{lower}:{}]", upper - 1);
+                text.push_str(if self.below(9) == 0 { "[2] " } else { &bounds });
+            }
+            text.push_str(self.pick(&["=", "=", " = "]));
+        }
+        self.level(&lengths, make, &mut text);
+        text
+    }
+
+    fn level(&mut self, lengths: &[u64], make: fn(&mut Self) -> String, text: &mut String) {
+        let Some((length, inner)) = lengths.split_first() else { return self.member(make, text) };
+        text.push('{');
+        for at in 0..*length {
+            text.push_str(if at == 0 { "" } else { "," });
+            text.push_str(self.pick(&["", "", " ", "\t"]));
+            self.level(inner, make, text);
+            text.push_str(self.pick(&["", "", "", " "]));
+        }
+        text.push('}');
+    }
+
+    fn member(&mut self, make: fn(&mut Self) -> String, text: &mut String) {
+        let value = make(self);
+        let bare = !value.trim().is_empty() && !value.contains(['"', '\\', '{', '}', ',']);
+        match self.below(8) {
+            0 => text.push_str(self.pick(&["NULL", "null", "\"null\""])),
+            1 | 2 if bare => text.push_str(&value),
+            3 if !value.is_empty() => value.chars().for_each(|c| text.extend(['\\', c])),
+            _ => text.push_str(&format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))),
+        }
     }
 
     pub fn integer(&mut self) -> String {

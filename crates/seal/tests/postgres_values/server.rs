@@ -15,9 +15,9 @@ pub struct Server {
 impl Server {
     /// `None` where no PostgreSQL is installed.
     pub fn start(name: &str) -> Option<Self> {
-        let bin = (15..=18)
-            .map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")))
-            .find(|bin| bin.join("postgres").exists())?;
+        let installed = (15..=18).map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")));
+        let chosen = std::env::var_os("DRIESLOT_TEST_POSTGRES").map(PathBuf::from);
+        let bin = chosen.into_iter().chain(installed).find(|bin| bin.join("postgres").exists())?;
         let dir = std::env::temp_dir().join(format!("drieslot-seal-{name}-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         let root = id("-u", "") == Some(0);
@@ -69,7 +69,7 @@ impl Server {
     /// Runs a script and gives its rows, unaligned.
     pub fn psql(&self, script: &str) -> String {
         let begun = Instant::now();
-        let mut child = Command::new(self.bin.join("psql"))
+        let mut child = Command::new("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-h"])
             .arg(&self.dir)
             .env("PGCLIENTENCODING", "UTF8")

@@ -63,6 +63,9 @@ impl Binder<'_> {
         (meeting, scope, at): (Meeting, &Scope<'_>, i32),
     ) -> Result<bool> {
         let column = &flow.column;
+        if matches!(flow.ty, LogicalType::Enum(_)) {
+            return Err(not_allowed(flow, "an array of an enum type", at).hint("Write the values out: IN (…, …)."));
+        }
         match array(node).ok_or_else(|| Refusal::internal("an array that is none"))?.0 {
             Array::Whole(source) => {
                 let numeric = matches!(flow.ty, LogicalType::Numeric(Some(_)));

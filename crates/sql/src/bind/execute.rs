@@ -5,7 +5,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{AConst, Node};
 
 use super::scope::Scope;
-use super::value::{Literal, value};
+use super::value::{Literal, Meeting, value};
 use super::{Binder, finish};
 use crate::env::Env;
 use crate::refusal::{Refusal, Result};
@@ -108,6 +108,7 @@ fn given_text(node: &Node, typed: &Typed, slot: &Slot) -> Result<Option<String>>
         Literal::Float(number) if integer && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => number,
         Literal::Bool(truth) if one && ty == LogicalType::Bool => truth.to_string(),
         Literal::Parameter(number) => return Err(no_parameter(u64::from(number))),
-        Literal::Integer(_) | Literal::Float(_) | Literal::Bool(_) => return Err(refuse()),
+        Literal::Array(text, elements) if one && super::constructor::fits(elements, ty, Meeting::Store) => text,
+        Literal::Integer(_) | Literal::Float(_) | Literal::Bool(_) | Literal::Array(..) => return Err(refuse()),
     }))
 }

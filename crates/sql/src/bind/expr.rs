@@ -35,6 +35,7 @@ impl Binder<'_> {
     #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is not listed is refused")]
     pub(super) fn expr(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<Ty> {
         respell_truth(node);
+        self.respell_enum(node);
         if is_value(node) {
             return self.value_type(node);
         }
@@ -117,6 +118,19 @@ impl Binder<'_> {
         }
     }
 
+    /// A cast to an enum, with the full name of the type, by which it is known from here on.
+    fn respell_enum(&self, node: &mut Node) {
+        let Some(NodeEnum::TypeCast(cast)) = &mut node.node else { return };
+        let Some(ty) = &mut cast.type_name else { return };
+        if let (1, Some(LogicalType::Enum(name))) = (ty.names.len(), self.env.logical(ty)) {
+            let part = |sval: &str| {
+                let sval = sval.to_owned();
+                Node { node: Some(NodeEnum::String(pg_query::protobuf::String { sval })) }
+            };
+            ty.names = vec![part(name.schema()), part(name.name())];
+        }
+    }
+
     fn null_test(&mut self, arg: Option<&mut Node>, scope: &Scope<'_>) -> Result<Ty> {
         if let Ty::Protected(flow) = self.expr(arg.ok_or_else(missing)?, scope)? {
             self.mark(&flow, crate::statement::Use::Search);
@@ -126,14 +140,19 @@ impl Binder<'_> {
 
     /// A literal or parameter; a cast around it must be to a type of PostgreSQL's own.
     fn value_type(&self, node: &Node) -> Result<Ty> {
-        if let Some(NodeEnum::TypeCast(cast)) = &node.node
-            && let Some(ty) = &cast.type_name
-            && let [name] = strings(&ty.names).as_slice()
-            && self.env.catalog.has_user_type(name)
-        {
-            return Ok(Ty::Plain);
+        Ok(if self.casts_to_user_type(node) { Ty::Plain } else { Ty::Value })
+    }
+
+    fn casts_to_user_type(&self, node: &Node) -> bool {
+        match &node.node {
+            Some(NodeEnum::TypeCast(cast)) => {
+                let names = cast.type_name.as_ref().map(|ty| strings(&ty.names)).unwrap_or_default();
+                let own = matches!(names.as_slice(), [name] if self.env.catalog.has_user_type(name));
+                own || cast.arg.as_deref().is_some_and(|arg| self.casts_to_user_type(arg))
+            }
+            Some(NodeEnum::AArrayExpr(array)) => array.elements.iter().any(|node| self.casts_to_user_type(node)),
+            Some(_) | None => false,
         }
-        Ok(Ty::Value)
     }
 
     fn indirection(&mut self, node: &mut Node, scope: &Scope<'_>) -> Result<Ty> {

@@ -3,6 +3,7 @@
 
 mod arrays;
 mod cases;
+mod constructor;
 mod defaults;
 mod definition;
 mod dml;

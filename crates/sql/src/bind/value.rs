@@ -4,6 +4,7 @@ use drieslot_schema::{LogicalType, Protected, Protection};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AConst, Node, a_const::Val};
 
+use super::constructor::{self, Elements};
 use super::{Binder, FIRST_SLOT};
 use crate::refusal::{Refusal, Result};
 use crate::statement::{CellSlot, Purpose, Slot, SlotSource, Typed};
@@ -29,6 +30,8 @@ pub(super) enum Literal {
     Float(String),
     Bool(bool),
     Parameter(u32),
+    /// `ARRAY[…]` of literals, as the text of an array.
+    Array(String, Elements),
 }
 
 /// A literal or parameter, and the type of the cast around it.
@@ -53,7 +56,7 @@ fn constant(constant: &AConst) -> Option<Literal> {
     }
     match constant.val.as_ref()? {
         Val::Ival(value) => Some(Literal::Integer(value.ival)),
-        Val::Fval(value) => Some(Literal::Float(value.fval.clone())),
+        Val::Fval(value) => Some(Literal::Float(value.fval.replace('_', ""))),
         Val::Boolval(value) => Some(Literal::Bool(value.boolval)),
         Val::Sval(value) => Some(Literal::Text(value.sval.clone())),
         Val::Bsval(_) => None,
@@ -72,6 +75,15 @@ fn bare(node: &Node) -> Option<Value> {
             blank_padded: false,
             location: node.location,
         }),
+        NodeEnum::AArrayExpr(array) => {
+            let (text, elements) = constructor::array(array)?;
+            Some(Value {
+                literal: Literal::Array(text, elements),
+                cast: None,
+                blank_padded: false,
+                location: array.location,
+            })
+        }
         _ => None,
     }
 }
@@ -109,6 +121,7 @@ pub(super) fn text_value(node: &Node) -> Option<SlotSource> {
         | Literal::Parameter(_)
         | Literal::Integer(_)
         | Literal::Float(_)
+        | Literal::Array(..)
         | Literal::Bool(_) => None,
     }
 }
@@ -161,7 +174,9 @@ impl Binder<'_> {
             Literal::Float(text) if is_zero(&text) => {
                 SlotSource::Literal { text: Some(text.trim_start_matches('-').to_owned()), explicit_cast }
             }
-            Literal::Text(text) | Literal::Float(text) => SlotSource::Literal { text: Some(text), explicit_cast },
+            Literal::Text(text) | Literal::Float(text) | Literal::Array(text, _) => {
+                SlotSource::Literal { text: Some(text), explicit_cast }
+            }
             Literal::Integer(number) => SlotSource::Literal { text: Some(number.to_string()), explicit_cast },
             Literal::Bool(truth) => {
                 let text = if truth { "true" } else { "false" };
@@ -252,7 +267,7 @@ fn numeric_fits(literal: &Literal, scale: u16, meeting: Meeting, column: &Protec
         Literal::Null => return Ok(()),
         Literal::Integer(_) => Some(0),
         Literal::Text(text) | Literal::Float(text) => fraction_digits(text),
-        Literal::Bool(_) | Literal::Parameter(_) => None,
+        Literal::Bool(_) | Literal::Parameter(_) | Literal::Array(..) => None,
     };
     if matches!(meeting, Meeting::Compare | Meeting::Listed) && matches!(literal, Literal::Parameter(_)) {
         // Whoever makes the cell sees the value, and refuses one that would have to be rounded.
@@ -305,12 +320,34 @@ fn cast_as(column: &Protected, cast: LogicalType, value: &Value, meeting: Meetin
         let modified = matches!(ty, LogicalType::Numeric(Some(_)) | LogicalType::Bpchar(Some(_)));
         return Ok((ty, modified));
     }
+    if let (Some(of), Some(to)) = (cast.element(), ty.element()) {
+        return cast_array((cast, of), (ty, to), meeting).ok_or_else(mismatch);
+    }
     match (ty, cast) {
         (LogicalType::Numeric(_), LogicalType::Numeric(None)) | (LogicalType::Bpchar(_), LogicalType::Bpchar(None)) => {
             Ok((uncast(column, value, meeting)?, false))
         }
         (LogicalType::Numeric(None), LogicalType::Numeric(Some(_))) => Ok((cast, true)),
         _ => Err(mismatch()),
+    }
+}
+
+/// As [`cast_as`], by the types of the elements. `None` where PostgreSQL would convert or shorten them once more.
+fn cast_array(
+    (cast, of): (LogicalType, LogicalType),
+    (ty, to): (LogicalType, LogicalType),
+    meeting: Meeting,
+) -> Option<(LogicalType, bool)> {
+    let texts = is_text(of) && is_text(to);
+    if !texts && loosened(of) != loosened(to) {
+        return None;
+    }
+    let limited = of.typmod() != -1;
+    match (of, to) {
+        (LogicalType::Varchar(Some(n)), LogicalType::Varchar(Some(limit))) if n <= limit => Some((cast, true)),
+        _ if meeting != Meeting::Store || of == to || (limited && to.typmod() == -1) => Some((cast, limited)),
+        _ if !limited => Some((ty, false)),
+        _ => None,
     }
 }
 
@@ -332,6 +369,7 @@ fn literal_fits(literal: &Literal, ty: LogicalType, meeting: Meeting) -> Result<
             (numeric || (integer && whole && !widens), "a number")
         }
         Literal::Bool(_) => (ty == LogicalType::Bool, "a boolean"),
+        Literal::Array(_, elements) => (constructor::fits(*elements, ty, meeting), "an array"),
     };
     if fits {
         return Ok(());

@@ -9,7 +9,7 @@ use crate::census::Mentions;
 use crate::env::{Env, no_relation};
 use crate::parse;
 use crate::refusal::{Refusal, Result};
-use crate::types::{is_text, is_within, logical, quoted, spelled, strings};
+use crate::types::{is_text, is_within, quoted, spelled, strings};
 
 use super::{name_of, protected, unmentioned};
 
@@ -49,7 +49,7 @@ pub(super) fn define(
         foreign_keys(env, id, column)?;
         return Ok(changed);
     };
-    let classified = &Protected { ty: declared_type(column, classified)?, ..classified.clone() };
+    let classified = &Protected { ty: declared_type(env, column, classified)?, ..classified.clone() };
     check_collation(column, classified)?;
     for node in &mut column.constraints {
         let Some(NodeEnum::Constraint(constraint)) = &mut node.node else {
@@ -83,9 +83,9 @@ fn refuse(column: &Protected, what: &str) -> Refusal {
 }
 
 /// The type that a column is declared with: the classification's, or a narrower text.
-pub(super) fn declared_type(column: &ColumnDef, classified: &Protected) -> Result<LogicalType> {
+pub(super) fn declared_type(env: &Env<'_>, column: &ColumnDef, classified: &Protected) -> Result<LogicalType> {
     let declared = column.type_name.as_ref().ok_or_else(|| refuse(classified, "a column without a type"))?;
-    if let Some(ty) = logical(declared).filter(|ty| is_within(*ty, classified.ty)) {
+    if let Some(ty) = env.logical(declared).filter(|ty| is_within(*ty, classified.ty)) {
         return Ok(ty);
     }
     let (declared, ty) = (spelled(declared), classified.ty);
@@ -271,13 +271,13 @@ fn become_cell(env: &Env<'_>, column: &mut ColumnDef, classified: &Protected) ->
 
 /// ALTER COLUMN … TYPE: the commands in its place, which leave the cells and make their check anew.
 pub(super) fn retyped(env: &Env<'_>, column: &Protected, definition: &ColumnDef) -> Result<Vec<Node>> {
-    let ty = declared_type(definition, column)?;
+    let ty = declared_type(env, definition, column)?;
     let name = column.id.column.as_str();
     let own = |node: &Node| matches!(&node.node, Some(NodeEnum::ColumnRef(of)) if strings(&of.fields) == [name]);
     let as_it_is = match definition.raw_default.as_deref() {
         None => true,
         Some(Node { node: Some(NodeEnum::TypeCast(cast)) }) => {
-            cast.arg.as_deref().is_some_and(own) && cast.type_name.as_ref().and_then(logical) == Some(ty)
+            cast.arg.as_deref().is_some_and(own) && cast.type_name.as_ref().and_then(|to| env.logical(to)) == Some(ty)
         }
         Some(using) => own(using),
     };

@@ -3,6 +3,7 @@
 mod alter;
 mod column;
 mod create;
+mod enums;
 mod index;
 mod view;
 
@@ -24,6 +25,7 @@ use crate::template::{Piece, Template};
 #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is not listed is refused")]
 #[allow(clippy::too_many_lines, reason = "one list of statements")]
 pub(crate) fn decide(env: &Env<'_>, node: &mut Node, census: &Census, command: Command) -> Result<Decision> {
+    enums::check(env, node)?;
     match &mut node.node {
         Some(NodeEnum::CreateStmt(_)) => create::table(env, node, census),
         Some(NodeEnum::AlterTableStmt(_)) => alter::table(env, node, census),

@@ -14,9 +14,10 @@ use crate::env::{BYTEA_OID, Env};
 use crate::refusal::Result;
 
 /// Views whose definition is put in their place, so that what they read is mapped in turn.
-const INLINED: [&str; 6] = [
+const INLINED: [&str; 7] = [
     "columns",
     "column_udt_usage",
+    "element_types",
     "check_constraints",
     "check_constraint_routine_usage",
     "constraint_column_usage",
@@ -74,7 +75,7 @@ fn attributes(env: &Env<'_>, id: &TableId, places: &Places) -> Result<String> {
     let one = |name: &str| match name {
         "atttypid" => "COALESCE(m.typ, a.atttypid) AS atttypid".to_owned(),
         "atttypmod" => "COALESCE(m.typmod, a.atttypmod) AS atttypmod".to_owned(),
-        "attlen" | "attbyval" | "attalign" | "attstorage" | "attcollation" => {
+        "attndims" | "attlen" | "attbyval" | "attalign" | "attstorage" | "attcollation" => {
             let of_type = name.replacen("att", "typ", 1);
             format!("COALESCE(m.{of_type}, a.{name}) AS {name}")
         }
@@ -84,7 +85,7 @@ fn attributes(env: &Env<'_>, id: &TableId, places: &Places) -> Result<String> {
     // The columns of an index bear the names of the table's.
     Ok(format!(
         "SELECT {columns}{} FROM pg_catalog.pg_attribute a LEFT JOIN (SELECT r.relid, t.att, t.typ, t.typmod, \
-         t.typlen, t.typbyval, t.typalign, t.typstorage, t.typcollation FROM ({}) t JOIN (SELECT c.oid, c.oid \
+         t.typndims, t.typlen, t.typbyval, t.typalign, t.typstorage, t.typcollation FROM ({}) t JOIN (SELECT c.oid, c.oid \
          FROM pg_catalog.pg_class c UNION ALL SELECT i.indexrelid, i.indrelid FROM pg_catalog.pg_index i) \
          r(relid, owner) ON r.owner = t.relid) m \
          ON m.relid = a.attrelid AND m.att = a.attname AND a.atttypid = 17::pg_catalog.oid",
@@ -129,10 +130,12 @@ fn system_columns(alias: &str, places: &Places) -> String {
 fn types(env: &Env<'_>) -> String {
     let values = shown_rows(env, |row, column, ty| {
         row.name(column);
-        row.put(format_args!("{}::pg_catalog.oid, {}::pg_catalog.int4", ty.oid(), ty.typmod()));
+        row.put(format_args!("{}::pg_catalog.oid, {}::pg_catalog.int4", env.catalog.oid_of(ty), ty.typmod()));
     });
     format!(
-        "SELECT c.oid AS relid, v.att, t.oid AS typ, v.typmod, t.typlen, t.typbyval, t.typalign, t.typstorage, \
+        "SELECT c.oid AS relid, v.att, t.oid AS typ, v.typmod, \
+         CASE t.typcategory WHEN 'A' THEN 1::pg_catalog.int2 ELSE 0::pg_catalog.int2 END AS typndims, \
+         t.typlen, t.typbyval, t.typalign, t.typstorage, \
          t.typcollation FROM (VALUES {values}) v(nsp, rel, att, typ, typmod) \
          JOIN pg_catalog.pg_namespace n ON n.nspname = v.nsp \
          JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.rel \
