@@ -13,7 +13,7 @@ use super::{Binder, Flow, Output, Ty, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
 use crate::types::{common, is_text};
-use drieslot_schema::LogicalType;
+use drieslot_schema::{ColumnId, LogicalType};
 
 pub(super) fn missing() -> Refusal {
     Refusal::internal("a statement without its table")
@@ -50,7 +50,7 @@ impl Binder<'_> {
             self.on_conflict(conflict, &item, &names)?;
         }
         let scope = Scope { items: vec![item], ctes: Vec::new(), parent: Some(&names) };
-        self.returning(insert.returning_clause.as_mut(), &scope)
+        self.returning(insert.returning_clause.as_mut(), &scope, |_| true)
     }
 
     fn insert_source(
@@ -224,7 +224,8 @@ impl Binder<'_> {
         if let Some(clause) = update.where_clause.as_deref_mut() {
             self.condition(clause, &scope)?;
         }
-        self.returning(update.returning_clause.as_mut(), &scope)
+        let set: Vec<String> = update.target_list.iter().filter_map(assigned_name).collect();
+        self.returning(update.returning_clause.as_mut(), &scope, |column| set.contains(&column.column))
     }
 
     pub(super) fn delete(&mut self, delete: &mut DeleteStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
@@ -237,15 +238,35 @@ impl Binder<'_> {
         if let Some(clause) = delete.where_clause.as_deref_mut() {
             self.condition(clause, &scope)?;
         }
-        self.returning(delete.returning_clause.as_mut(), &scope)
+        self.returning(delete.returning_clause.as_mut(), &scope, |_| false)
     }
 
-    pub(super) fn returning(&mut self, clause: Option<&mut ReturningClause>, scope: &Scope<'_>) -> Result<Vec<Output>> {
+    /// `is_new` tells whose values the statement itself brings: what may match is asked for before there are any.
+    pub(super) fn returning(
+        &mut self,
+        clause: Option<&mut ReturningClause>,
+        scope: &Scope<'_>,
+        is_new: impl Fn(&ColumnId) -> bool,
+    ) -> Result<Vec<Output>> {
         let Some(clause) = clause else { return Ok(Vec::new()) };
         let scope = &with_old_and_new(clause, scope)?;
+        let before = self.searches.len();
         let outputs = self.targets(&mut clause.exprs, scope)?;
+        let mut searched = self.searches.iter().skip(before).flat_map(|search| &search.places);
+        if let Some(column) = searched.find(|column| is_new(column)) {
+            return Err(Refusal::unsupported(format!("a search of new values of {column} in RETURNING is not possible"))
+                .hint("Return the column and search it in the application, or ask for it in a statement of its own.")
+                .column(column));
+        }
         self.read(&outputs);
         Ok(outputs)
+    }
+}
+
+fn assigned_name(node: &Node) -> Option<String> {
+    match &node.node {
+        Some(NodeEnum::ResTarget(target)) => Some(target.name.clone()),
+        Some(_) | None => None,
     }
 }
 

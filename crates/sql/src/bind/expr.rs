@@ -544,6 +544,9 @@ fn flatten(expr: &mut BoolExpr) {
 /// `'t'::boolean` would be written back as `true`, which is another expression with another name.
 fn respell_truth(node: &mut Node) {
     let Some(NodeEnum::TypeCast(cast)) = &mut node.node else { return };
+    if let Some(arg) = cast.arg.as_deref_mut() {
+        respell_truth(arg);
+    }
     let to_bool = cast.type_name.as_ref().is_some_and(|ty| ty.array_bounds.is_empty() && is_builtin(&ty.names, "bool"));
     if let (true, Some(Node { node: Some(NodeEnum::AConst(constant)) })) = (to_bool, cast.arg.as_deref_mut())
         && let Some(Val::Sval(text)) = &mut constant.val

@@ -48,7 +48,7 @@ impl Binder<'_> {
             };
             self.when(when, &item, scope)?;
         }
-        self.returning(merge.returning_clause.as_mut(), &both)
+        self.returning(merge.returning_clause.as_mut(), &both, |_| true)
     }
 
     fn when(&mut self, when: &mut MergeWhenClause, item: &Item, scope: &Scope<'_>) -> Result<()> {

@@ -194,10 +194,11 @@ impl Binder<'_> {
 }
 
 /// Whether a value is read as one that is stored would be. A cidr is compared as an inet, but in a list, beside others
-/// or in a cast it must be a cidr.
+/// or in a cast it must be a cidr. A character value is compared without its trailing spaces, but beside others keeps them.
 pub(super) fn reads_as_stored(ty: LogicalType, cast: bool, meeting: Meeting) -> bool {
     let strict = ty == LogicalType::Cidr && (cast || meeting != Meeting::Compare);
-    meeting == Meeting::Store || strict
+    let shown = matches!(ty, LogicalType::Bpchar(_)) && meeting == Meeting::Beside;
+    meeting == Meeting::Store || strict || shown
 }
 
 /// The type to read the elements of an array with that is cast to an array of `cast`, and whether that shortens or rounds.
