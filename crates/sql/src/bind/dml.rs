@@ -254,9 +254,11 @@ impl Binder<'_> {
         let outputs = self.targets(&mut clause.exprs, scope)?;
         let mut searched = self.searches.iter().skip(before).flat_map(|search| &search.places);
         if let Some(column) = searched.find(|column| is_new(column)) {
-            return Err(Refusal::unsupported(format!("a search of new values of {column} in RETURNING is not possible"))
-                .hint("Return the column and search it in the application, or ask for it in a statement of its own.")
-                .column(column));
+            return Err(Refusal::unsupported(format!(
+                "a search of new values of {column} in RETURNING is not possible"
+            ))
+            .hint("Return the column and search it in the application, or ask for it in a statement of its own.")
+            .column(column));
         }
         self.read(&outputs);
         Ok(outputs)
