@@ -118,6 +118,43 @@ pub(crate) enum CustodianCommand {
     Init(CustodianInitArgs),
     /// Run it until SIGTERM
     Run(ServeArgs),
+    /// Write shares of a stopped custodian's secret and identity, each sealed to one officer of its function
+    Escrow(CustodianEscrowArgs),
+    /// Make a custodian anew from its officers' shares
+    Recover(CustodianRecoverArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CustodianEscrowArgs {
+    /// The custodian's configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// How many shares it takes to recover
+    #[arg(long)]
+    pub(crate) threshold: u8,
+    /// Whom a share is for, instead of or beside the charter's officers: NAME=KEY, where KEY is `ssh-ed25519 …` or `age1…`
+    #[arg(long, value_name = "NAME=KEY")]
+    pub(crate) recipient: Vec<String>,
+    /// New folder for the shares
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CustodianRecoverArgs {
+    /// The configuration file of the custodian that is to be; it says where everything goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// A share: sealed, or opened by its officer with `age -d`
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) share: Vec<PathBuf>,
+    /// A private key that opens sealed shares: an unencrypted OpenSSH key, or an age identity
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +170,29 @@ pub(crate) struct CustodianInitArgs {
     /// File with the key that seals the secret; made if it is not there [default: FOLDER/sealing.key]
     #[arg(long, value_name = "FILE")]
     pub(crate) sealing_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) token: Option<TokenArgs>,
+    /// Yes, the secret in the token has no copy: if the token is lost, all protected data are
+    #[arg(long, requires = "TokenArgs")]
+    pub(crate) without_escrow: bool,
+}
+
+/// A PKCS#11 token that draws and keeps the secret, instead of a sealed file.
+#[derive(Debug, Args)]
+#[group(conflicts_with = "sealing_key", multiple = true)]
+pub(crate) struct TokenArgs {
+    /// The PKCS#11 library of a token that draws and keeps the secret
+    #[arg(long = "pkcs11-module", value_name = "FILE", required = false, requires_all = ["token", "key", "pin_file"])]
+    pub(crate) module: PathBuf,
+    /// The token's label
+    #[arg(long = "pkcs11-token", value_name = "LABEL", required = false, requires = "module")]
+    pub(crate) token: String,
+    /// A label for the key
+    #[arg(long = "pkcs11-key", value_name = "LABEL", required = false, requires = "module")]
+    pub(crate) key: String,
+    /// File with the token's user PIN
+    #[arg(long = "pkcs11-pin-file", value_name = "FILE", required = false, requires = "module")]
+    pub(crate) pin_file: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ mod certificate;
 mod child;
 mod classify;
 mod command;
+mod custodian;
 mod dump;
 mod explain;
 mod failure;
@@ -56,8 +57,10 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up(args) => up::up(&args).await,
         Command::Register(RegisterCommand::Run(args)) => roles::register(&args).await,
-        Command::Custodian(CustodianCommand::Init(args)) => roles::custodian_init(&args),
-        Command::Custodian(CustodianCommand::Run(args)) => roles::custodian(&args).await,
+        Command::Custodian(CustodianCommand::Init(args)) => custodian::init(&args),
+        Command::Custodian(CustodianCommand::Run(args)) => custodian::run(&args).await,
+        Command::Custodian(CustodianCommand::Escrow(args)) => custodian::escrow(&args, Timestamp::now()).await,
+        Command::Custodian(CustodianCommand::Recover(args)) => custodian::recover(&args, Timestamp::now()).await,
         Command::Gateway(GatewayCommand::Run(args)) => roles::gateway(&args).await,
         Command::Sign(args) => register::sign(&args.file, &args.key),
         Command::Classify(ClassifyCommand::Suggest(args)) => classify::suggest(&args).await,

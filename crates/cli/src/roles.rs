@@ -4,24 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use drieslot_custodian::server::{Custodian, CustodianConfig};
-use drieslot_custodian::{Clock, Credential, CredentialKind};
+use drieslot_custodian::Clock;
 use drieslot_register::server::{Register, RegisterConfig};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use crate::command::{CustodianInitArgs, Part, ServeArgs};
+use crate::command::{Part, ServeArgs};
+use crate::custodian;
 use crate::failure::failure;
 use crate::files;
 use crate::serve::until_stopped;
 
-fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     Arc::new(Timestamp::now)
 }
 
-const CORRECT: &str = "correct the file, then look with `drieslot config check`";
+pub(crate) const CORRECT: &str = "correct the file, then look with `drieslot config check`";
 
-fn read_config<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(crate) fn read_config<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = files::read(path)?;
     toml::from_str(&text).map_err(|error| failure(format!("{}: {error}", path.display()), CORRECT))
 }
@@ -43,31 +43,6 @@ pub(crate) async fn register(args: &ServeArgs) -> Result<()> {
     Ok(register.close()?)
 }
 
-/// `drieslot custodian init`
-pub(crate) fn custodian_init(args: &CustodianInitArgs) -> Result<()> {
-    let file = args.sealing_key.clone().unwrap_or_else(|| args.folder.join("sealing.key"));
-    files::make_folder(&args.folder)?;
-    let credential = Credential { kind: CredentialKind::Key, file };
-    let made = drieslot_custodian::init(&args.folder, &args.name, args.function, &credential)?;
-    println!("# for the charter");
-    println!(
-        "[[custodian]]\nname = \"{}\"\nfunction = \"{}\"\ntls = \"{}\"\nkey = \"{}\"",
-        args.name, args.function, made.tls, made.key
-    );
-    Ok(())
-}
-
-/// `drieslot custodian run`
-pub(crate) async fn custodian(args: &ServeArgs) -> Result<()> {
-    let custodian = Custodian::open(read_config::<CustodianConfig>(&args.config)?, clock())?;
-    tracing::info!("custodian is ready");
-    tokio::select! {
-        served = Arc::clone(&custodian).run() => served?,
-        stopped = until_stopped(args.until_input_closes) => stopped?,
-    }
-    Ok(custodian.close()?)
-}
-
 /// `drieslot gateway run`
 pub(crate) async fn gateway(args: &ServeArgs) -> Result<()> {
     let config = gateway_config(&args.config)?;
@@ -84,7 +59,7 @@ pub(crate) async fn gateway(args: &ServeArgs) -> Result<()> {
 pub(crate) fn check_config(part: Part, file: &Path) -> Result<()> {
     match part {
         Part::Register => read_config::<RegisterConfig>(file).map(|_| ()),
-        Part::Custodian => read_config::<CustodianConfig>(file).map(|_| ()),
+        Part::Custodian => custodian::config(file).map(|_| ()),
         Part::Gateway => gateway_config(file).map(|_| ()),
     }?;
     println!("{}: well-formed", file.display());

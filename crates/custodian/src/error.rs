@@ -37,6 +37,20 @@ pub enum CustodianError {
         /// What is wrong.
         why: String,
     },
+    /// The PKCS#11 token, or the key in it, cannot be used.
+    #[error("the PKCS#11 token `{token}`: {why}")]
+    Token {
+        /// The label that is configured.
+        token: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// Shares cannot be made or joined.
+    #[error("{0}")]
+    Escrow(String),
+    /// The configuration contradicts itself.
+    #[error("the configuration: {0}")]
+    Config(&'static str),
     /// The journal or the identity key cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -12,6 +12,7 @@ use drieslot_seal::FunctionSecret;
 
 use crate::CustodianError;
 use crate::secret::{self, Credential, CredentialKind};
+use crate::token::TokenConfig;
 
 /// Name of the sealed secret in a custodian's folder.
 pub const SECRET_FILE: &str = "secret.sealed";
@@ -29,16 +30,25 @@ pub struct Introduction {
     pub key: String,
 }
 
-/// Makes `secret.sealed`, `identity.key` and `tls/` in a folder, all private to its owner. A credential of kind
-/// `key` whose file does not exist is made too.
+/// Where a new custodian's secret is to be.
+#[derive(Clone, Debug)]
+pub enum NewSecret<'a> {
+    /// In `secret.sealed`, sealed to a credential. One of kind `key` whose file does not exist is made too.
+    File(&'a Credential),
+    /// In a token, which draws it itself.
+    Token(&'a TokenConfig),
+}
+
+/// Makes `secret.sealed`, `identity.key` and `tls/` in a folder, all private to its owner; with a token the
+/// secret is made there.
 ///
 /// # Errors
-/// `Exists` where the folder holds any of them, before anything is written; `Credential`, `File`, `Crypto`.
+/// `Exists` where the folder holds any of them, before anything is written; `Credential`, `Token`, `File`, `Crypto`.
 pub fn init(
     folder: &Path,
     name: &str,
     function: Function,
-    credential: &Credential,
+    new: &NewSecret<'_>,
 ) -> Result<Introduction, CustodianError> {
     let (secret_path, key_path, tls) = (folder.join(SECRET_FILE), folder.join(KEY_FILE), folder.join(TLS_FOLDER));
     if let Some(there) = [&secret_path, &key_path, &tls].into_iter().find(|path| path.exists()) {
@@ -49,11 +59,16 @@ pub fn init(
         fs::create_dir_all(folder).map_err(at)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(at)?;
     }
-    if credential.kind == CredentialKind::Key && !credential.file.exists() {
-        secret::create_key_file(&credential.file)?;
+    match new {
+        NewSecret::Token(token) => token.generate()?,
+        NewSecret::File(credential) => {
+            if credential.kind == CredentialKind::Key && !credential.file.exists() {
+                secret::create_key_file(&credential.file)?;
+            }
+            let made = FunctionSecret::generate().map_err(|_| CustodianError::Crypto("draw a secret"))?;
+            secret::seal(&secret_path, function, &made, credential)?;
+        }
     }
-    let made = FunctionSecret::generate().map_err(|_| CustodianError::Crypto("draw a secret"))?;
-    secret::seal(&secret_path, function, &made, credential)?;
     let key = IdentityKey::generate()?;
     key.save(&key_path)?;
     let identity = TlsIdentity::create(&tls, name)?;

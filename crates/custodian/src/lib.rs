@@ -7,16 +7,22 @@
 mod ask;
 pub mod client;
 mod error;
+mod escrow;
 mod exchange;
 mod init;
+mod recover;
 mod secret;
 pub mod server;
+mod token;
 
 use std::sync::Arc;
 
 pub use error::CustodianError;
-pub use init::{Introduction, KEY_FILE, SECRET_FILE, TLS_FOLDER, init};
+pub use escrow::Recipient;
+pub use init::{Introduction, KEY_FILE, NewSecret, SECRET_FILE, TLS_FOLDER, init};
+pub use recover::{Escrowed, RecoveredCustodian, escrow, recover};
 pub use secret::{Credential, CredentialKind};
+pub use token::TokenConfig;
 
 /// Where a part gets the time from.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;

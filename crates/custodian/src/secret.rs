@@ -169,7 +169,7 @@ fn derive(credential: &Credential, salt: &[u8], iterations: u32) -> Result<LessS
     Ok(LessSafeKey::new(unbound))
 }
 
-fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, CustodianError> {
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, CustodianError> {
     let at = |source| CustodianError::File { path: path.to_owned(), source };
     let file = fs::File::open(path).map_err(at)?;
     if file.metadata().map_err(at)?.permissions().mode() & 0o077 != 0 {
@@ -182,7 +182,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, CustodianError> {
     Ok(bytes)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CustodianError> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CustodianError> {
     let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let at = |source: std::io::Error| match source.kind() == std::io::ErrorKind::AlreadyExists {
         true => CustodianError::Exists(path.to_owned()),

@@ -1,7 +1,7 @@
 //! A custodian's server: decides by its own view of the register, journals, and only then answers.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use drieslot_register::signature::sign_with_identity;
 use drieslot_register::statement::{KeyCheck, Statement};
 use drieslot_register::{Function, Hex32, Part, State, Use};
 use drieslot_schema::Domain;
-use drieslot_seal::{DomainContext, FunctionSecret, Share};
+use drieslot_seal::{DomainContext, Share};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::exchange::{ConfirmAnswer, ConfirmRequest, ShareAnswer, ShareRequest};
 use crate::secret::{self, Credential};
+use crate::token::{SecretHolder, Token, TokenConfig};
 use crate::{Clock, CustodianError};
 
 /// How long a custodian waits for its view of the register to reach that of the gateway that asks.
@@ -35,10 +36,12 @@ pub struct CustodianConfig {
     pub listen: SocketAddr,
     /// Whose secret it holds: `structure`, `access` or `keys`.
     pub function: Function,
-    /// The sealed secret.
-    pub secret: PathBuf,
+    /// The sealed secret; with `credential`, and without `pkcs11`.
+    pub secret: Option<PathBuf>,
     /// What opens it.
-    pub credential: Credential,
+    pub credential: Option<Credential>,
+    /// The token that holds the secret, instead of a file.
+    pub pkcs11: Option<TokenConfig>,
     /// The Ed25519 identity key (PKCS#8): signs key-checks and the journal's checkpoints.
     pub key: PathBuf,
     /// Folder with the TLS identity.
@@ -57,6 +60,32 @@ pub struct CustodianConfig {
     pub max_register_age_s: u64,
 }
 
+/// Where the configuration says that the secret is.
+pub(crate) enum Place<'a> {
+    File(&'a Path, &'a Credential),
+    Token(&'a TokenConfig),
+}
+
+impl CustodianConfig {
+    /// Exactly one place for the secret.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn check(&self) -> Result<(), CustodianError> {
+        self.place().map(drop)
+    }
+
+    pub(crate) fn place(&self) -> Result<Place<'_>, CustodianError> {
+        match (&self.secret, &self.credential, &self.pkcs11) {
+            (Some(secret), Some(credential), None) => Ok(Place::File(secret, credential)),
+            (None, None, Some(token)) => Ok(Place::Token(token)),
+            (Some(_), None, None) => Err(CustodianError::Config("`secret` needs a [credential] that opens it")),
+            (None, _, None) => Err(CustodianError::Config("name the secret: `secret` and [credential], or [pkcs11]")),
+            (_, _, Some(_)) => Err(CustodianError::Config("[pkcs11] stands instead of `secret` and [credential]")),
+        }
+    }
+}
+
 fn default_lease_s() -> u64 {
     900
 }
@@ -69,7 +98,7 @@ fn default_max_register_age_s() -> u64 {
 pub struct Custodian {
     config: CustodianConfig,
     clock: Clock,
-    secret: FunctionSecret,
+    secret: SecretHolder,
     key: IdentityKey,
     journal: Journal,
     follower: Arc<Follower>,
@@ -115,7 +144,10 @@ impl Custodian {
     /// # Errors
     /// Any [`CustodianError`] but `Exists` and `Listen`.
     pub fn open(config: CustodianConfig, clock: Clock) -> Result<Arc<Self>, CustodianError> {
-        let secret = secret::open(&config.secret, config.function, &config.credential)?;
+        let secret = match config.place()? {
+            Place::File(path, credential) => SecretHolder::Memory(secret::open(path, config.function, credential)?),
+            Place::Token(token) => SecretHolder::Token(Token::open(token)?),
+        };
         let key = IdentityKey::load(&config.key)?;
         let journal_key = IdentityKey::load(&config.key)?;
         let (journal, _) = Journal::open(&config.journal, JournalConfig::new(&config.origin, journal_key))?;

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use drieslot_custodian::client::{CustodianAddress, KeyError, Keyring, KeyringConfig};
 use drieslot_custodian::server::{Custodian, CustodianConfig};
-use drieslot_custodian::{Credential, CredentialKind, KEY_FILE, SECRET_FILE, TLS_FOLDER, init};
+use drieslot_custodian::{
+    Credential, CredentialKind, CustodianError, KEY_FILE, NewSecret, SECRET_FILE, TLS_FOLDER, init,
+};
 use drieslot_journal::{IdentityKey, Reader, entry};
 use drieslot_link::{Client, Fingerprint, Response, TlsIdentity};
 use drieslot_register::client::RegisterClient;
@@ -92,7 +94,9 @@ impl World {
         let people = People::new();
         let parts = Function::ALL.map(|function| {
             let folder = folder.join(function.to_string());
-            let made = init(&folder, &format!("custodian-{function}"), function, &credential(&folder)).unwrap();
+            let made =
+                init(&folder, &format!("custodian-{function}"), function, &NewSecret::File(&credential(&folder)))
+                    .unwrap();
             (function, Part { tls: made.tls, key: made.key })
         });
         let gateway_part = Part { tls: gateway.fingerprint(), key: paper_part("g").0.key };
@@ -149,8 +153,9 @@ impl World {
         let config = CustodianConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             function,
-            secret: folder.join(SECRET_FILE),
-            credential: credential(&folder),
+            secret: Some(folder.join(SECRET_FILE)),
+            credential: Some(credential(&folder)),
+            pkcs11: None,
             key: folder.join(KEY_FILE),
             identity: folder.join(TLS_FOLDER),
             journal: folder.join("journal"),
@@ -334,7 +339,7 @@ async fn a_custodian_with_another_secret_refuses_and_says_so() {
     keyring.cell_key(&person(), 1).await.unwrap();
     world.stop(Function::Keys).await;
     let (folder, spare) = (world.folder.join("keys"), world.folder.join("spare"));
-    init(&spare, "spare", Function::Keys, &credential(&folder)).unwrap();
+    init(&spare, "spare", Function::Keys, &NewSecret::File(&credential(&folder))).unwrap();
     std::fs::copy(spare.join(SECRET_FILE), folder.join(SECRET_FILE)).unwrap();
     world.start(Function::Keys, 30).await;
     let (second, _) = world.keyring().await;
@@ -450,6 +455,15 @@ fn configurations_are_read_and_unknown_fields_refused() {
     );
     let config: CustodianConfig = toml::from_str(&text).unwrap();
     assert_eq!((config.lease_s, config.max_register_age_s), (900, 30));
+    config.check().unwrap();
+    let token = "[pkcs11]\nmodule = \"/lib/hsm.so\"\ntoken = \"t\"\nkey = \"k\"\npin_file = \"pin\"\n";
+    let credential = "[credential]\nfile = \"/run/credentials/key\"\nkind = \"key\"\n";
+    let check = |text: &str| toml::from_str::<CustodianConfig>(text).unwrap().check();
+    let alone = text.replace(credential, "").replace("secret = \"secret.sealed\"\n", "");
+    check(&format!("{alone}{token}")).unwrap();
+    for neither in [format!("{text}{token}"), text.replace(credential, ""), alone] {
+        assert!(matches!(check(&neither), Err(CustodianError::Config(_))), "{neither}");
+    }
     let refused = toml::from_str::<CustodianConfig>(&format!("pin = 1\n{text}")).unwrap_err();
     assert!(refused.message().contains("pin"), "{refused}");
     let text = format!("[[custodians]]\nfunction = \"keys\"\naddress = \"h:1\"\ntls = \"sha256:{hex}\"\n");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use drieslot_custodian::{Credential, CredentialKind};
+use drieslot_custodian::{Credential, CredentialKind, NewSecret};
 use drieslot_gateway::Verifier;
 use drieslot_journal::IdentityKey;
 use drieslot_link::{Fingerprint, TlsIdentity};
@@ -49,7 +49,7 @@ fn create_custodian(folder: &Folder, part: Part, function: Function) -> Result<I
     let home = folder.at(part_folder(part));
     files::make_folder(&home)?;
     let credential = Credential { kind: CredentialKind::Key, file: home.join(SEALING_KEY) };
-    let made = drieslot_custodian::init(&home, part_folder(part), function, &credential)?;
+    let made = drieslot_custodian::init(&home, part_folder(part), function, &NewSecret::File(&credential))?;
     write_vkey(&home, part, &IdentityKey::load(&home.join(drieslot_custodian::KEY_FILE))?)?;
     Ok(Identity { tls: made.tls, key: made.key })
 }

@@ -14,6 +14,7 @@ pub(crate) mod psql;
 pub(crate) mod raw;
 pub(crate) mod register;
 pub(crate) mod session;
+pub(crate) mod softhsm;
 
 use std::collections::BTreeMap;
 use std::fs::File;

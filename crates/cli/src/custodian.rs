@@ -1,0 +1,96 @@
+//! The commands of a custodian: make one, run it, escrow it, make it anew.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use drieslot_custodian::server::{Custodian, CustodianConfig};
+use drieslot_custodian::{Credential, CredentialKind, NewSecret, Recipient, TokenConfig};
+use jiff::Timestamp;
+
+use crate::command::{CustodianEscrowArgs, CustodianInitArgs, CustodianRecoverArgs, ServeArgs};
+use crate::failure::failure;
+use crate::register::Register;
+use crate::serve::until_stopped;
+use crate::{files, roles};
+
+/// `drieslot custodian init`
+pub(crate) fn init(args: &CustodianInitArgs) -> Result<()> {
+    let file = args.sealing_key.clone().unwrap_or_else(|| args.folder.join("sealing.key"));
+    let credential = Credential { kind: CredentialKind::Key, file };
+    let token = args.token.as_ref().map(|args| TokenConfig {
+        module: args.module.clone(),
+        token: args.token.clone(),
+        key: args.key.clone(),
+        pin_file: args.pin_file.clone(),
+    });
+    let secret = match &token {
+        Some(_) if !args.without_escrow => return Err(failure(NO_COPY, NO_COPY_HINT)),
+        Some(token) => NewSecret::Token(token),
+        None => NewSecret::File(&credential),
+    };
+    files::make_folder(&args.folder)?;
+    let made = drieslot_custodian::init(&args.folder, &args.name, args.function, &secret)?;
+    println!("# for the charter");
+    println!(
+        "[[custodian]]\nname = \"{}\"\nfunction = \"{}\"\ntls = \"{}\"\nkey = \"{}\"",
+        args.name, args.function, made.tls, made.key
+    );
+    Ok(())
+}
+
+const NO_COPY: &str = "a secret that a token draws can never be copied, so it cannot be escrowed later";
+const NO_COPY_HINT: &str = "make the custodian with a sealed file, escrow it, and recover it into the token \
+    (docs/custodians.md); or say --without-escrow";
+
+/// `drieslot custodian escrow`
+pub(crate) async fn escrow(args: &CustodianEscrowArgs, now: Timestamp) -> Result<()> {
+    let config = config(&args.config)?;
+    let state = Register::open(&args.client.register)?.state().await?;
+    let mut given = Vec::new();
+    for text in &args.recipient {
+        let hint = "such as --recipient 'Sam Peeters=age1…'";
+        let (name, key) = text.split_once('=').ok_or_else(|| failure(format!("{text:?} is not NAME=KEY"), hint))?;
+        given.push(Recipient { name: name.trim().to_owned(), key: key.trim().to_owned() });
+    }
+    let made = drieslot_custodian::escrow(&config, &state, &given, args.threshold, &args.out, now)?;
+    println!("set {}: any {} of {} shares make this custodian", made.set, args.threshold, made.shares.len());
+    println!("the secret agrees with {} key-checks of the register", made.domains);
+    for (name, file) in &made.shares {
+        println!("  {}  for {name}", file.display());
+    }
+    println!("Give each their file, to be kept apart from the key that opens it, and remove it here.");
+    Ok(())
+}
+
+/// `drieslot custodian recover`
+pub(crate) async fn recover(args: &CustodianRecoverArgs, now: Timestamp) -> Result<()> {
+    let config = config(&args.config)?;
+    let state = Register::open(&args.client.register)?.state().await?;
+    let made = drieslot_custodian::recover(&config, &state, &args.share, &args.identity, now)?;
+    println!(
+        "the custodian of {} is here again: tls {}, key {}",
+        config.function, made.introduction.tls, made.introduction.key
+    );
+    println!("its secret agrees with {} key-checks of the register", made.domains);
+    println!("next:   drieslot custodian run --config {}", args.config.display());
+    Ok(())
+}
+
+/// Its configuration, and that it says one place for the secret.
+pub(crate) fn config(path: &Path) -> Result<CustodianConfig> {
+    let config = roles::read_config::<CustodianConfig>(path)?;
+    config.check().map_err(|error| failure(format!("{}: {error}", path.display()), roles::CORRECT))?;
+    Ok(config)
+}
+
+/// `drieslot custodian run`
+pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
+    let custodian = Custodian::open(config(&args.config)?, roles::clock())?;
+    tracing::info!("custodian is ready");
+    tokio::select! {
+        served = Arc::clone(&custodian).run() => served?,
+        stopped = until_stopped(args.until_input_closes) => stopped?,
+    }
+    Ok(custodian.close()?)
+}
