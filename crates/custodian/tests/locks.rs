@@ -149,6 +149,12 @@ impl World {
     }
 
     async fn start(&mut self, function: Function, max_register_age_s: u64) {
+        let running = self.run(function, max_register_age_s, "").await;
+        self.custodians.insert(function, running);
+    }
+
+    /// A custodian of this function, with its secret and identity; a replica has a journal of its own.
+    async fn run(&self, function: Function, max_register_age_s: u64, replica: &str) -> Running {
         let folder = self.folder.join(function.to_string());
         let config = CustodianConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -158,8 +164,8 @@ impl World {
             pkcs11: None,
             key: folder.join(KEY_FILE),
             identity: folder.join(TLS_FOLDER),
-            journal: folder.join("journal"),
-            origin: format!("{TENANT}/custodian-{function}"),
+            journal: folder.join(format!("journal{replica}")),
+            origin: format!("{TENANT}/custodian-{function}{replica}"),
             register: self.follow.clone(),
             lease_s: self.lease_s,
             max_register_age_s,
@@ -170,7 +176,7 @@ impl World {
         let serving = Arc::clone(&custodian);
         let task = tokio::spawn(async move { serving.serve(listener).await.unwrap() });
         custodian.follower().ready().await.unwrap();
-        self.custodians.insert(function, Running { custodian, task, address, tls });
+        Running { custodian, task, address, tls }
     }
 
     async fn stop(&mut self, function: Function) {
@@ -347,6 +353,29 @@ async fn a_custodian_with_another_secret_refuses_and_says_so() {
         Err(KeyError::Refused { function: Function::Keys, why }) => assert!(why.contains("secret"), "{why}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_replica_takes_over_before_the_lease_ends() {
+    let mut world = World::new(2).await;
+    let replica = world.run(Function::Keys, 30, "-2").await;
+    let (address, tls) = (replica.address.clone(), replica.tls);
+    let mut addresses = world.addresses();
+    addresses.push(CustodianAddress { function: Function::Keys, address, tls });
+    let (keyring, _) = world.keyring_with(addresses).await;
+    keyring.cell_key(&person(), 1).await.unwrap();
+    world.stop(Function::Keys).await;
+    let stopped = std::time::Instant::now();
+    while stopped.elapsed() < Duration::from_secs(5) {
+        assert!(keyring.cached(&person(), 1).is_some(), "no key {:?} after one replica stopped", stopped.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    replica.task.abort();
+    let _ = replica.task.await;
+    replica.custodian.close().unwrap();
+    let gone = || keyring.cached(&person(), 1).is_none();
+    let took = within(Duration::from_secs(4), "the key is gone with both", gone).await;
+    assert!(took < Duration::from_secs(3), "kept for {took:?}");
 }
 
 #[tokio::test]
