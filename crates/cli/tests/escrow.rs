@@ -236,6 +236,21 @@ fn an_escrowed_secret_goes_into_a_token_and_the_three_custodians_answer_with_it(
     world.trial.start_apart(part, command, port);
     assert!(world.readable(), "the custodian with the token gives no key");
     world.trial.app_ok("INSERT INTO permit VALUES (70, 1, 'x', 'CANARY-remark-5be0')");
+
+    // Taken out while it is used: no key is had, the token is named, and the custodian does not go on with another.
+    let (tokens, away) = (hsm_folder.join("tokens"), hsm_folder.join("away"));
+    std::fs::rename(&tokens, &away).unwrap();
+    assert!(!world.readable(), "a key is had without the token");
+    let (code, said) = world.trial.app_fails(READ);
+    assert!(code == "58000" && said.contains("the PKCS#11 token `drieslot-structure`"), "{code} {said}");
+    assert_eq!(world.trial.app_ok("SELECT town FROM person WHERE person_id = 1"), "Gent");
+    std::fs::rename(&away, &tokens).unwrap();
+    world.trial.stop_part(part);
+    let mut command = hsm.within(world.trial.as_user(world.trial.program()));
+    command.args(["custodian", "run", "--config"]).arg(world.config(part));
+    world.trial.start_apart(part, command, port);
+    assert!(world.readable(), "the token is back, but no key is had");
+
     let again = world.escrow(part, "again").unwrap_err();
     assert!(again.contains("is in a token and cannot leave it"), "{again}");
     world.trial.check(&data::canaries());
