@@ -72,3 +72,45 @@ fn a_wrong_pin_is_tried_once_only() {
     assert!(hsm.tool(TOKEN, &["--list-objects"]).status.success());
     init(&hsm, &home, hsm.module, TOKEN, &pin, &yes).unwrap();
 }
+
+/// `drieslot custodian run` with a key that cannot be used: what it says.
+fn run(hsm: &SoftHsm, key: &str) -> String {
+    let hex = "ab".repeat(32);
+    let pin = hsm.folder.join("pin");
+    let config = hsm.folder.join("custodian.toml");
+    let written = format!(
+        "listen = \"127.0.0.1:0\"\nfunction = \"keys\"\nkey = \"identity.key\"\nidentity = \"tls\"\njournal = \"journal\"\n\
+         origin = \"agency.example/custodian-keys\"\n\
+         [pkcs11]\nmodule = \"{}\"\ntoken = \"{TOKEN}\"\nkey = \"{key}\"\npin_file = \"{}\"\n\
+         [register]\nregister_address = \"127.0.0.1:1\"\nregister_tls = \"sha256:{hex}\"\ncharter_sha256 = \"{hex}\"\n",
+        hsm.module,
+        pin.display()
+    );
+    std::fs::write(&config, written).unwrap();
+    let mut command = hsm.within(Command::new(env!("CARGO_BIN_EXE_drieslot")));
+    let output = command.args(["custodian", "run", "--config"]).arg(&config).output().unwrap();
+    assert!(!output.status.success(), "it runs with the key `{key}`");
+    text(&output.stderr)
+}
+
+#[test]
+fn a_custodian_does_not_start_with_a_key_that_could_be_read_out_or_is_not_the_only_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(hsm) = SoftHsm::create(folder.path(), TOKEN) else { return };
+    let make = |label: &str, more: &[&str]| {
+        let arguments = [&["--keygen", "--key-type", "GENERIC:32", "--label", label], more].concat();
+        let made = hsm.tool(TOKEN, &arguments);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+    };
+    make("weak", &["--extractable"]);
+    make("twin", &["--sensitive"]);
+    make("twin", &["--sensitive"]);
+    for (key, wanted) in [
+        ("none", "it has no key `none`"),
+        ("twin", "several keys are called `twin`"),
+        ("weak", "the key `weak` is not a generic secret that is sensitive and not extractable"),
+    ] {
+        let said = run(&hsm, key);
+        assert!(said.contains(wanted), "{key}: {said}");
+    }
+}
