@@ -136,6 +136,8 @@ pub(crate) struct Session {
     /// Bytes of a passing message still to relay to the client.
     relay: usize,
     terminated: bool,
+    /// The processor has said that it ends the session, and why.
+    fatal_told: bool,
     /// `standard_conforming_strings`. Off is possible only where nothing is protected.
     standard_strings: bool,
     /// PostgreSQL's major version, as the processor told it.
@@ -169,6 +171,7 @@ impl Session {
             skip: 0,
             relay: 0,
             terminated: false,
+            fatal_told: false,
             standard_strings: true,
             server_major: 0,
         }
@@ -226,6 +229,10 @@ impl Session {
         let read_client = client_has_room && self.stalled.is_none() && !self.terminated;
         let read_server = self.client.output.len() + self.held.bytes() < HIGH_WATER_BYTES;
         if self.server.ended && self.held.bytes() == 0 && self.client.output.is_empty() {
+            // Its own last words were passed on.
+            if self.fatal_told {
+                return Err(End::Gone);
+            }
             return Err(Refusal::new("57P01", "the processor's PostgreSQL closed the connection").into());
         }
         if self.expects.is_empty() && self.held.bytes() == 0 && self.client.output.is_empty() {

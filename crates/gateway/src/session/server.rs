@@ -313,6 +313,8 @@ impl Session {
 
     fn on_error(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
         self.copying = Copying::No;
+        let severity = body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"V"));
+        self.fatal_told |= matches!(severity, Some(b"FATAL" | b"PANIC"));
         match self.expects.front_mut() {
             // An error that answers nothing, such as a shutdown.
             None => self.emit(message),
