@@ -4,12 +4,12 @@
 mod common;
 
 use std::error::Error;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use common::psql::run;
+use common::python::python;
 use common::session::code;
 use common::{DATABASE, Trial, data};
 use futures_util::{SinkExt, TryStreamExt, future};
@@ -274,23 +274,9 @@ async fn many_sessions(trial: &Trial) {
 
 #[test]
 fn psycopg_runs_its_script() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let python = root.join("target/python/bin/python");
-    if !python.is_file() {
-        eprintln!("SKIPPED: {} is not there; ./check makes it", python.display());
-        return;
-    }
+    let Some(python) = python() else { return };
     let trial = Trial::usual();
-    let password = std::fs::read_to_string(trial.data().join("application/password")).unwrap();
-    let dsn = format!(
-        "host=127.0.0.1 port={} user=app dbname={DATABASE} sslmode=verify-full sslrootcert={} password={}",
-        trial.port,
-        trial.data().join("gateway/root.crt").display(),
-        password.trim()
-    );
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/psycopg_script.py");
-    let said = run(Command::new(python).arg(script).env("DRIESLOT_DSN", dsn), "");
-    assert!(said.ok && said.out.trim() == "ok", "{}{}", said.out, said.err);
+    trial.python_script(&python, "psycopg_script.py");
     trial.plant();
     trial.check(&data::canaries());
 }

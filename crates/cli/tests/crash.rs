@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::Trial;
 use common::check::Canary;
+use common::random::Random;
 use common::session::code;
 use drieslot_journal::{Reader, entry};
 use tokio_postgres::{Client, Error, SimpleQueryMessage, Statement};
@@ -19,24 +20,6 @@ const ROUND: i32 = 1_000_000;
 const SESSION: i32 = 100_000;
 const NUMBERS: i64 = 8_123_400_000_000_000_000;
 const VICTIMS: [&str; 7] = ["gateway", "custodian-access", "register", "processor", "all", "up", "custodian-keys"];
-
-/// splitmix64: small, seeded, the same everywhere.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
 
 /// What a row may hold: exactly one state where its last change was acknowledged, two where it was not.
 type Row = Vec<Option<String>>;
@@ -144,7 +127,7 @@ impl Load {
 
     /// An id of this session that is in the table for sure.
     fn some_id(&mut self) -> Option<i32> {
-        let count = u64::from((self.next - self.first).unsigned_abs());
+        let count = usize::try_from(self.next - self.first).unwrap();
         (count > 0).then(|| self.first + i32::try_from(self.random.below(count)).unwrap())
     }
 
@@ -227,7 +210,7 @@ async fn under_load(trial: &mut Trial, round: i32, victim: &str, random: &mut Ra
             })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(150 + random.below(900))).await;
+    tokio::time::sleep(Duration::from_millis(150 + random.next() % 900)).await;
     if victim == "all" {
         trial.kill_all();
     } else {

@@ -4,11 +4,11 @@
 mod common;
 
 use std::io::Read;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::psql::run;
+use common::python::python;
 use common::raw::{Raw, message, query, startup_with, told};
 use common::{DATABASE, Trial, postgres_bin, processes};
 use rustix::process::Signal;
@@ -92,21 +92,9 @@ fn psql_cancels(trial: &Trial) {
 }
 
 fn libpq_cancels(trial: &Trial) {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/python/bin/python");
-    if !python.is_file() {
-        eprintln!("SKIPPED: {} is not there; ./check makes it", python.display());
-        return;
+    if let Some(python) = python() {
+        trial.python_script(&python, "cancels.py");
     }
-    let password = std::fs::read_to_string(trial.data().join("application/password")).unwrap();
-    let dsn = format!(
-        "host=127.0.0.1 port={} user=app dbname={DATABASE} sslmode=verify-full sslrootcert={} password={}",
-        trial.port,
-        trial.data().join("gateway/root.crt").display(),
-        password.trim()
-    );
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/cancels.py");
-    let said = run(Command::new(python).arg(script).env("DRIESLOT_DSN", dsn), "");
-    assert!(said.ok && said.out.trim() == "ok", "{}{}", said.out, said.err);
 }
 
 fn cstr(text: &str) -> Vec<u8> {

@@ -116,18 +116,13 @@ fn sqlalchemy_and_django_see_plain_tables() {
         return;
     }
     let trial = trial();
-    let password = |file: &Path| std::fs::read_to_string(file).unwrap().trim().to_owned();
-    let through = format!(
-        "host=127.0.0.1 port={} user=app dbname={DATABASE} sslmode=verify-full sslrootcert={} password={}",
-        trial.port,
-        trial.data().join("gateway/root.crt").display(),
-        password(&trial.data().join("application/password"))
-    );
+    let password = std::fs::read_to_string(trial.processor().join("superuser.password")).unwrap();
+    let through = trial.dsn();
     let plain = format!(
         "host={} port={} user=postgres dbname={REFERENCE} password={}",
         trial.processor().display(),
         trial.port + 1,
-        password(&trial.processor().join("superuser.password"))
+        password.trim()
     );
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/reflection.py");
     let says = |dsn: &str| {

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use common::psql::{Said, run};
+use common::python::python;
 use common::raw::startup;
 use common::session::trusting;
 use common::{DATABASE, Trial};
@@ -196,11 +197,7 @@ fn scram_is_bound_to_the_tls_connection_on_both_sides() {
 }
 
 fn psycopg_binds(trial: &Trial, root: &Path) {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/python/bin/python");
-    if !python.is_file() {
-        eprintln!("SKIPPED: {} is not there; ./check makes it", python.display());
-        return;
-    }
+    let Some(python) = python() else { return };
     let dsn = format!(
         "host=127.0.0.1 port={} user=app dbname={DATABASE} channel_binding=require sslmode=verify-full sslrootcert={}",
         trial.port,

@@ -121,7 +121,7 @@ pub(crate) struct Set<'a> {
     pub(crate) threshold: u8,
 }
 
-fn refuse<T>(why: impl Into<String>) -> Result<T, CustodianError> {
+pub(crate) fn refuse<T>(why: impl Into<String>) -> Result<T, CustodianError> {
     Err(CustodianError::Escrow(why.into()))
 }
 
@@ -137,9 +137,8 @@ pub(crate) fn recipients(
         .map(|person| Recipient { name: person.name.clone(), key: person.key.clone() })
         .map(|own| given.iter().find(|one| one.name == own.name).cloned().unwrap_or(own))
         .collect();
-    for one in given.iter().filter(|one| !all.iter().any(|own| own.name == one.name)).cloned().collect::<Vec<_>>() {
-        all.push(one);
-    }
+    let others: Vec<_> = given.iter().filter(|one| !all.iter().any(|own| own.name == one.name)).cloned().collect();
+    all.extend(others);
     let names: BTreeSet<&str> = all.iter().map(|one| one.name.as_str()).collect();
     let keys: BTreeSet<&str> = all.iter().map(|one| one.key.as_str()).collect();
     match names.len() == all.len() && keys.len() == all.len() {

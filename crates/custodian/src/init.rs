@@ -11,7 +11,7 @@ use drieslot_register::signature::identity_public_key;
 use drieslot_seal::FunctionSecret;
 
 use crate::CustodianError;
-use crate::secret::{self, Credential, CredentialKind};
+use crate::secret::{self, Credential};
 use crate::token::TokenConfig;
 
 /// Name of the sealed secret in a custodian's folder.
@@ -62,11 +62,8 @@ pub fn init(
     match new {
         NewSecret::Token(token) => token.generate()?,
         NewSecret::File(credential) => {
-            if credential.kind == CredentialKind::Key && !credential.file.exists() {
-                secret::create_key_file(&credential.file)?;
-            }
             let made = FunctionSecret::generate().map_err(|_| CustodianError::Crypto("draw a secret"))?;
-            secret::seal(&secret_path, function, &made, credential)?;
+            secret::seal_to_new(&secret_path, function, &made, credential)?;
         }
     }
     let key = IdentityKey::generate()?;

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::escrow::{self, Deposit, Recipient, Set};
-use crate::secret::{self, CredentialKind, read_private, write_new};
+use crate::escrow::{self, Deposit, Recipient, Set, refuse};
+use crate::secret::{self, read_private, write_new};
 use crate::server::{CustodianConfig, Place};
 use crate::{CustodianError, Introduction};
 
@@ -64,10 +64,6 @@ struct RecoveryEntry<'a> {
     officers: Vec<&'a str>,
     domains: usize,
     previous_journal: &'a str,
-}
-
-fn refuse<T>(why: impl Into<String>) -> Result<T, CustodianError> {
-    Err(CustodianError::Escrow(why.into()))
 }
 
 fn charter(state: &State) -> Result<&Charter, CustodianError> {
@@ -176,12 +172,7 @@ pub fn recover(
     record(config, "recovery", now, &RecoveryEntry { set, threshold, officers, domains, previous_journal })?;
     match place {
         Place::Token(token) => token.import(&deposit.secret)?,
-        Place::File(path, credential) => {
-            if credential.kind == CredentialKind::Key && !credential.file.exists() {
-                secret::create_key_file(&credential.file)?;
-            }
-            secret::seal(path, config.function, &deposit.secret, credential)?;
-        }
+        Place::File(path, credential) => secret::seal_to_new(path, config.function, &deposit.secret, credential)?,
     }
     let key = drieslot_register::signature::identity_public_key(&IdentityKey::load(&config.key)?)?;
     let tls = TlsIdentity::load(&config.identity)?.fingerprint();

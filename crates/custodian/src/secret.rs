@@ -77,14 +77,14 @@ impl SealedFile {
 }
 
 /// Makes a random key file of 32 bytes, mode 0600, where there is none yet.
-pub(crate) fn create_key_file(path: &Path) -> Result<(), CustodianError> {
+fn create_key_file(path: &Path) -> Result<(), CustodianError> {
     let mut key = Zeroizing::new([0_u8; MIN_KEY_BYTES]);
     rand::fill(key.as_mut_slice()).map_err(|_| CustodianError::Crypto("draw a key"))?;
     write_new(path, key.as_slice())
 }
 
 /// Seals a secret into a file that must not exist yet.
-pub(crate) fn seal(
+fn seal(
     path: &Path,
     function: Function,
     secret: &FunctionSecret,
@@ -113,6 +113,19 @@ pub(crate) fn seal(
     file.sealed = STANDARD.encode(bytes.as_slice());
     let text = serde_json::to_vec_pretty(&file).map_err(|_| CustodianError::Crypto("write the secret"))?;
     write_new(path, &text)
+}
+
+/// The same; a key file that is not there is made first.
+pub(crate) fn seal_to_new(
+    path: &Path,
+    function: Function,
+    secret: &FunctionSecret,
+    credential: &Credential,
+) -> Result<(), CustodianError> {
+    if credential.kind == CredentialKind::Key && !credential.file.exists() {
+        create_key_file(&credential.file)?;
+    }
+    seal(path, function, secret, credential)
 }
 
 /// Opens a sealed secret, and checks that it is that of this function.

@@ -291,11 +291,10 @@ fn unfit(parameters: &[(String, String)], wanted: TargetSessionAttrs) -> Option<
 
 /// The processor's own words about a failed sign-in, without its details.
 fn backend_error(body: &[u8]) -> Failure {
-    let fields = wire::error_fields(body).unwrap_or_default();
-    let field = |code: u8| fields.iter().find(|(c, _)| *c == code).map_or("", |(_, text)| text.as_str());
-    match field(b'C') {
+    let field = |code| wire::error_field(body, code).unwrap_or_default();
+    match field(b'C').as_str() {
         // A missing database is the client's business; PostgreSQL says it the same way.
-        "3D000" => Failure::Last(Refusal::new("3D000", field(b'M').to_owned())),
+        "3D000" => Failure::Last(Refusal::new("3D000", field(b'M'))),
         // Starting, stopping, or recovering without hot standby: as in libpq the next host may do.
         code @ "57P03" => Failure::Next(unreachable_error(format_args!("{} ({code})", field(b'M')))),
         code => Failure::Last(unreachable_error(format_args!("{} ({code})", field(b'M')))),

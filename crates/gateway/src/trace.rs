@@ -1,7 +1,7 @@
 //! The trace of every look: intent and outcome entries, and waiting until they are durable.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drieslot_journal::{Journal, JournalError, entry};
 use drieslot_schema::ColumnId;
@@ -36,13 +36,17 @@ impl Waiting {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn progress(&self) -> Progress {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).progress
+        self.lock().progress
     }
 
     /// Has `waiter` woken when the entry at `index` is durable, or the journal has failed.
     pub(crate) fn register(&self, index: u64, waiter: &Arc<Notify>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         match state.progress {
             Progress::Durable(durable) if index >= durable => drop(state.waiters.insert(index, Arc::clone(waiter))),
             Progress::Durable(_) | Progress::Failed => waiter.notify_one(),
@@ -50,7 +54,7 @@ impl Waiting {
     }
 
     pub(crate) fn advance(&self, progress: Progress) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.progress = progress;
         let kept = match progress {
             Progress::Durable(durable) => state.waiters.split_off(&durable),

@@ -24,10 +24,10 @@ pub(crate) enum Job {
     Full { index: u64, bundle: Vec<u8>, tiles: Vec<HashTile> },
     /// A checkpoint, its partial tiles, and the bundle that isn't full yet.
     Checkpoint { checkpoint: Checkpoint, tiles: Vec<HashTile>, bundle: Vec<u8> },
-    /// All full tiles to the disk, and these partial ones; the answer is what the full ones have replaced.
-    Settle { tiles: Vec<HashTile>, answer: Sender<Vec<PathBuf>> },
-    /// Folders of replaced partial tiles.
-    Remove(Vec<PathBuf>),
+    /// All full tiles to the disk, and these partial ones; says when they are there.
+    Settle { tiles: Vec<HashTile>, done: Sender<()> },
+    /// The write-ahead file builds no more on the partial tiles that those full ones have replaced.
+    Renewed,
     /// Says when all before it is done.
     Barrier(Sender<()>),
 }
@@ -50,6 +50,7 @@ impl Shelf {
             queued_bytes: Arc::clone(&queued_bytes),
             unsynced: Vec::new(),
             settling: None,
+            replaced: Vec::new(),
         };
         let run = move || filer.run(&received).inspect_err(|error| shared.fail(error));
         let thread = std::thread::Builder::new()
@@ -78,7 +79,7 @@ impl Shelf {
         self.wait_for(&answer)
     }
 
-    pub(crate) fn wait_for<T>(&mut self, answer: &Receiver<T>) -> Result<T, JournalError> {
+    pub(crate) fn wait_for(&mut self, answer: &Receiver<()>) -> Result<(), JournalError> {
         answer.recv().map_err(|_| self.failure())
     }
 
@@ -109,14 +110,15 @@ struct Filer {
     /// Full tiles and bundles that were written since the last settling and may not be on the disk.
     unsynced: Vec<PathBuf>,
     settling: Option<Settling>,
+    /// Folders of partial tiles that go with the next renewal of the write-ahead file.
+    replaced: Vec<PathBuf>,
 }
 
 /// Files on their way to the disk, one at a time between the jobs, so that no checkpoint waits for all of them.
 struct Settling {
     paths: Vec<PathBuf>,
     folders: BTreeSet<PathBuf>,
-    replaced: Vec<PathBuf>,
-    answer: Sender<Vec<PathBuf>>,
+    done: Sender<()>,
 }
 
 impl Filer {
@@ -146,8 +148,8 @@ impl Filer {
                 self.full(index, &bundle, &tiles)
             }
             Job::Checkpoint { checkpoint, tiles, bundle } => self.checkpoint(&checkpoint, &tiles, &bundle),
-            Job::Settle { tiles, answer } => self.begin_settling(&tiles, answer),
-            Job::Remove(folders) => folders.iter().try_for_each(|folder| remove_folder(folder)),
+            Job::Settle { tiles, done } => self.begin_settling(&tiles, done),
+            Job::Renewed => std::mem::take(&mut self.replaced).iter().try_for_each(|folder| remove_folder(folder)),
             Job::Barrier(done) => {
                 // Nobody listens where the writer has gone.
                 let _ = done.send(());
@@ -191,15 +193,15 @@ impl Filer {
         Ok(())
     }
 
-    fn begin_settling(&mut self, tiles: &[HashTile], answer: Sender<Vec<PathBuf>>) -> Result<(), JournalError> {
+    fn begin_settling(&mut self, tiles: &[HashTile], done: Sender<()>) -> Result<(), JournalError> {
         let mut paths = std::mem::take(&mut self.unsynced);
-        let replaced = paths.iter().cloned().map(partial_of).collect();
+        self.replaced = paths.iter().cloned().map(partial_of).collect();
         for tile in tiles {
             let path = self.dir.join(tile.path());
             files::replace_deep(&path, &tile.bytes(), Sync::Later)?;
             paths.push(path);
         }
-        self.settling = Some(Settling { paths, folders: BTreeSet::new(), replaced, answer });
+        self.settling = Some(Settling { paths, folders: BTreeSet::new(), done });
         Ok(())
     }
 
@@ -212,7 +214,7 @@ impl Filer {
             return Ok(Some(settling));
         }
         settling.folders.iter().rev().try_for_each(|folder| files::sync(folder))?;
-        let _ = settling.answer.send(settling.replaced);
+        let _ = settling.done.send(());
         Ok(None)
     }
 }

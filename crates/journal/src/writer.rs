@@ -58,8 +58,8 @@ pub(crate) struct Settling {
     base: u64,
     /// Entries from `base` on, in bundle form.
     carried: Vec<u8>,
-    /// Partial tiles that full ones have replaced, once those are on the disk.
-    replaced: Receiver<Vec<PathBuf>>,
+    /// Told when the tiles are on the disk.
+    done: Receiver<()>,
 }
 
 /// Wakes all who wait, however the thread ends.
@@ -176,8 +176,8 @@ impl Writer {
         let Some(settling) = &self.settling else {
             return if self.wal.len > self.settle_bytes { self.begin_settling() } else { Ok(()) };
         };
-        match settling.replaced.try_recv() {
-            Ok(replaced) => self.renew(replaced),
+        match settling.done.try_recv() {
+            Ok(()) => self.renew(),
             Err(TryRecvError::Empty) if settling.carried.len() <= MAX_CARRIED_BYTES => Ok(()),
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => self.settle(),
         }
@@ -193,9 +193,9 @@ impl Writer {
         if self.checkpointed < base {
             self.checkpoint()?;
         }
-        let (answer, replaced) = channel();
-        self.shelf.send(Job::Settle { tiles: self.edge.partial(1), answer })?;
-        self.settling = Some(Settling { base, carried: self.bundle.clone(), replaced });
+        let (told, done) = channel();
+        self.shelf.send(Job::Settle { tiles: self.edge.partial(1), done: told })?;
+        self.settling = Some(Settling { base, carried: self.bundle.clone(), done });
         Ok(())
     }
 
@@ -204,18 +204,18 @@ impl Writer {
         match &self.settling {
             None => Ok(()),
             Some(settling) => {
-                let replaced = self.shelf.wait_for(&settling.replaced)?;
-                self.renew(replaced)
+                self.shelf.wait_for(&settling.done)?;
+                self.renew()
             }
         }
     }
 
     /// Order: the tiles are synced; then the new write-ahead file, with all entries after them, takes
     /// the old one's place; and last the partial tiles that full ones have replaced are deleted.
-    fn renew(&mut self, replaced: Vec<PathBuf>) -> Result<(), JournalError> {
+    fn renew(&mut self) -> Result<(), JournalError> {
         let Some(settling) = self.settling.take() else { return Ok(()) };
         self.wal = Wal::replace(&self.dir, &self.origin, settling.base, &settling.carried)?;
         self.unsynced_frames = false;
-        self.shelf.send(Job::Remove(replaced))
+        self.shelf.send(Job::Renewed)
     }
 }

@@ -118,8 +118,8 @@ fn has_new_number(text: &str) -> bool {
     if !text.as_bytes().windows(2).any(looks_so) {
         return false;
     }
-    let Ok(scanned) = pg_query::scan(text) else { return true };
-    scanned.tokens.iter().any(|token| {
+    let Ok(tokens) = parse::tokens(text) else { return true };
+    tokens.iter().any(|token| {
         let range = usize::try_from(token.start).unwrap_or(0)..usize::try_from(token.end).unwrap_or(0);
         let number = token.token == Token::Iconst as i32 || token.token == Token::Fconst as i32;
         number && text.get(range).is_none_or(|number| number.as_bytes().windows(2).any(looks_so))
@@ -145,7 +145,7 @@ fn planned(env: &Env<'_>, text: &str, source: &Range<usize>, node: &mut Node) ->
     })
 }
 
-fn source(text: &str, raw: &RawStmt) -> Range<usize> {
+pub(crate) fn source(text: &str, raw: &RawStmt) -> Range<usize> {
     let start = usize::try_from(raw.stmt_location).unwrap_or(0).min(text.len());
     let len = usize::try_from(raw.stmt_len).unwrap_or(0);
     let end = if len == 0 { text.len() } else { start.saturating_add(len).min(text.len()) };

@@ -1,9 +1,9 @@
 //! A statement without its values: what a recording of an application's statements may keep.
 
-use pg_query::NodeEnum;
 use pg_query::protobuf::Token;
 
 use crate::parse;
+use crate::plan::{is_query, source};
 
 /// A query or a change of rows, with `$1`, `$2` … in place of its constants and without its comments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,28 +19,14 @@ pub struct Shape {
 #[must_use]
 pub fn shapes(text: &str) -> Vec<Shape> {
     let Ok(tree) = parse::parse(text) else { return Vec::new() };
-    let sources = tree.stmts.iter().filter_map(|raw| {
-        let node = raw.stmt.as_ref()?.node.as_ref()?;
-        let rows = matches!(
-            node,
-            NodeEnum::SelectStmt(_)
-                | NodeEnum::InsertStmt(_)
-                | NodeEnum::UpdateStmt(_)
-                | NodeEnum::DeleteStmt(_)
-                | NodeEnum::MergeStmt(_)
-        );
-        let start = usize::try_from(raw.stmt_location).ok()?;
-        let len = usize::try_from(raw.stmt_len).ok()?;
-        let end = if len == 0 { text.len() } else { start + len };
-        text.get(start..end).filter(|_| rows)
-    });
-    sources.filter_map(shape).collect()
+    let queries = tree.stmts.iter().filter(|raw| raw.stmt.as_deref().is_some_and(is_query));
+    queries.filter_map(|raw| shape(text.get(source(text, raw))?)).collect()
 }
 
 fn shape(source: &str) -> Option<Shape> {
     let fingerprint = pg_query::fingerprint(source, 0, 0).ok()?.hex;
     let normal = pg_query::normalize(source).ok()?;
-    let tokens = pg_query::scan(&normal).ok()?.tokens;
+    let tokens = parse::tokens(&normal).ok()?;
     let mut words = Vec::with_capacity(tokens.len());
     for token in tokens {
         let word = normal.get(usize::try_from(token.start).ok()?..usize::try_from(token.end).ok()?)?;

@@ -222,6 +222,11 @@ pub fn error_response(out: &mut BytesMut, fields: &[(u8, &str)]) {
     });
 }
 
+/// One field of an ErrorResponse or NoticeResponse; `None` where it is not there, or the message is malformed.
+pub fn error_field(body: &[u8], wanted: u8) -> Option<String> {
+    error_fields(body).ok()?.into_iter().find(|(code, _)| *code == wanted).map(|(_, text)| text)
+}
+
 /// The fields of an ErrorResponse or NoticeResponse body.
 pub fn error_fields(body: &[u8]) -> Result<Vec<(u8, String)>, WireError> {
     let mut cursor = Cursor::new(body);

@@ -11,8 +11,8 @@ mod frontend;
 
 pub use backend::{
     DataRow, Field, RowDescription, RowWriter, authentication_ok, authentication_sasl, authentication_sasl_continue,
-    authentication_sasl_final, backend_key_data, command_tag, error_fields, error_response, parameter_description,
-    parameter_status, read_oids, ready_for_query,
+    authentication_sasl_final, backend_key_data, command_tag, error_field, error_fields, error_response,
+    parameter_description, parameter_status, read_oids, ready_for_query,
 };
 pub use copy::{
     BinaryField, BinaryFields, BinaryRows, BinarySplit, CopyDialect, CopyError, CopyField, CopyFields, CopyRows, Split,

@@ -11,6 +11,8 @@ pub(crate) mod faults;
 pub(crate) mod ports;
 pub(crate) mod processes;
 pub(crate) mod psql;
+pub(crate) mod python;
+pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod register;
 pub(crate) mod session;

@@ -1,5 +1,6 @@
 //! Random scripts of the protocol's messages, made from a seed.
 
+use super::common::random::Random;
 use super::common::raw::{message, query};
 
 /// Tables of the same shape: one of them protected, the other not.
@@ -14,31 +15,6 @@ pub(crate) struct Step {
     pub(crate) pause: bool,
     /// A simple query of several statements.
     pub(crate) several: bool,
-}
-
-/// SplitMix64: the same seed gives the same script everywhere.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())]
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
 }
 
 /// A parameter: what it is for.
@@ -188,7 +164,7 @@ impl Author {
                 _ => steps.extend(self.copy()),
             }
             if let Some(last) = steps.last_mut() {
-                last.pause = self.random.chance(12);
+                last.pause = self.random.percent(12);
             }
         }
         steps
@@ -196,12 +172,13 @@ impl Author {
 
     fn text(&mut self) -> (String, &'static [Given]) {
         let (text, takes): (&str, &[Given]) = match self.random.below(100) {
-            0..=54 => self.random.of(DATA),
-            55..=69 => (self.random.of(TRANSACTIONS), &[]),
-            70..=78 => (self.random.of(WRONG), &[]),
-            _ => (self.random.of(OTHERS), &[]),
+            0..=54 => *self.random.pick(DATA),
+            55..=69 => (*self.random.pick(TRANSACTIONS), &[]),
+            70..=78 => (*self.random.pick(WRONG), &[]),
+            _ => (*self.random.pick(OTHERS), &[]),
         };
-        (text.replace("{t}", self.random.of(&TABLES)), takes)
+        let table = self.random.pick(&TABLES);
+        (text.replace("{t}", table), takes)
     }
 
     /// What drivers send.
@@ -209,19 +186,19 @@ impl Author {
         let (text, takes) = self.text();
         self.takes[0] = takes;
         steps.push(parse("", &text));
-        if self.random.chance(40) {
+        if self.random.percent(40) {
             steps.push(named(b'D', b'S', ""));
         }
-        if self.random.chance(15) {
+        if self.random.percent(15) {
             steps.push(bare(b'S'));
         }
         steps.push(self.bind_of("", "", takes));
-        if self.random.chance(50) {
+        if self.random.percent(50) {
             steps.push(named(b'D', b'P', ""));
         }
-        let limit = if self.random.chance(80) { 0 } else { 2 };
+        let limit = if self.random.percent(80) { 0 } else { 2 };
         steps.push(execute("", limit));
-        if self.random.chance(70) {
+        if self.random.percent(70) {
             steps.push(bare(b'S'));
         }
     }
@@ -235,13 +212,13 @@ impl Author {
 
     fn bind(&mut self) -> Step {
         let which = self.random.below(STATEMENTS.len());
-        let portal = self.random.of(&PORTALS);
-        let takes = if self.random.chance(95) { self.takes[which] } else { &[Id] };
+        let portal = *self.random.pick(&PORTALS);
+        let takes = if self.random.percent(95) { self.takes[which] } else { &[Id] };
         self.bind_of(portal, STATEMENTS[which], takes)
     }
 
     fn bind_of(&mut self, portal: &str, statement: &str, takes: &[Given]) -> Step {
-        let binary = self.random.chance(25);
+        let binary = self.random.percent(25);
         let mut body = [cstr(portal), cstr(statement)].concat();
         body.extend_from_slice(if binary { &[0, 1, 0, 1] } else { &[0, 0] });
         body.extend_from_slice(&u16::try_from(takes.len()).unwrap().to_be_bytes());
@@ -263,7 +240,7 @@ impl Author {
     }
 
     fn value(&mut self, given: Given, binary: bool) -> Option<Vec<u8>> {
-        if self.random.chance(8) {
+        if self.random.percent(8) {
             return None;
         }
         let number = i32::try_from(match given {
@@ -272,28 +249,30 @@ impl Author {
         });
         Some(match given {
             Id | Number if binary => number.unwrap().to_be_bytes().to_vec(),
-            Id | Number if self.random.chance(3) => b"no number".to_vec(),
+            Id | Number if self.random.percent(3) => b"no number".to_vec(),
             Id | Number => number.unwrap().to_string().into_bytes(),
-            Word => self.random.of(&WORDS).as_bytes().to_vec(),
-            Pattern => self.random.of(&["a%", "%ee", "%a%", "cat"]).as_bytes().to_vec(),
+            Word => self.random.pick(&WORDS).as_bytes().to_vec(),
+            Pattern => self.random.pick(&["a%", "%ee", "%a%", "cat"]).as_bytes().to_vec(),
         })
     }
 
     fn named(&mut self, tag: u8) -> Step {
-        if self.random.chance(50) {
-            named(tag, b'S', self.random.of(&STATEMENTS))
+        if self.random.percent(50) {
+            let statement = self.random.pick(&STATEMENTS);
+            named(tag, b'S', statement)
         } else {
-            named(tag, b'P', self.random.of(&PORTALS))
+            let portal = self.random.pick(&PORTALS);
+            named(tag, b'P', portal)
         }
     }
 
     fn execute(&mut self) -> Step {
-        let portal = self.random.of(&PORTALS);
-        execute(portal, self.random.of(&[0, 0, 1, 2]))
+        let portal = *self.random.pick(&PORTALS);
+        execute(portal, *self.random.pick(&[0, 0, 1, 2]))
     }
 
     fn simple(&mut self) -> Step {
-        let count = if self.random.chance(85) { 1 } else { 2 + self.random.below(2) };
+        let count = if self.random.percent(85) { 1 } else { 2 + self.random.below(2) };
         let texts: Vec<String> = (0..count).map(|_| self.text().0).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).filter(|text| !text.contains('$')).collect();
         Step { several: texts.len() > 1, ..simple(&texts.join(";")) }
@@ -301,7 +280,7 @@ impl Author {
 
     /// COPY FROM STDIN with its data, which must be together: another message in between ends the session.
     fn copy(&mut self) -> Vec<Step> {
-        let text = format!("COPY {} (id, word, number) FROM STDIN", self.random.of(&TABLES));
+        let text = format!("COPY {} (id, word, number) FROM STDIN", *self.random.pick(&TABLES));
         let mut data = Vec::new();
         let mut told = String::new();
         for _ in 0..self.random.below(4) {
@@ -314,21 +293,21 @@ impl Author {
             };
             told.push_str(&row);
             data.extend(message(b'd', row.as_bytes()));
-            if self.random.chance(10) {
+            if self.random.percent(10) {
                 data.extend(message(b'H', b""));
             }
         }
-        let end = if self.random.chance(85) { message(b'c', b"") } else { message(b'f', b"given up\0") };
+        let end = if self.random.percent(85) { message(b'c', b"") } else { message(b'f', b"given up\0") };
         told.push(char::from(end[0]));
         data.extend(end);
-        if self.random.chance(50) {
-            let more = if self.random.chance(30) { "; SELECT 1; SELECT 1/0" } else { "" };
+        if self.random.percent(50) {
+            let more = if self.random.percent(30) { "; SELECT 1; SELECT 1/0" } else { "" };
             let bytes = [query(&format!("{text}{more}")), data].concat();
             return vec![shown(format!("Query {text:?}{more} {told:?}"), bytes)];
         }
         let start = [parse("", &text).bytes, self.bind_of("", "", &[]).bytes, execute("", 0).bytes].concat();
         // A Sync before the data is one that PostgreSQL ignores.
-        let early = if self.random.chance(30) { bare(b'S').bytes } else { Vec::new() };
+        let early = if self.random.percent(30) { bare(b'S').bytes } else { Vec::new() };
         let close = [named(b'C', b'S', "").bytes, named(b'C', b'P', "").bytes].concat();
         let told = format!("Parse, Bind, Execute {text:?}, early sync {}, {told:?}, S, Close", !early.is_empty());
         vec![shown(told, [start, early, data, bare(b'S').bytes, close].concat())]

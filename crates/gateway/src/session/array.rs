@@ -3,11 +3,10 @@
 use std::fmt::Write as _;
 
 use bytes::BufMut;
-use drieslot_seal::values::Given;
-use drieslot_sql::{CellSlot, Purpose, SlotSource};
+use drieslot_sql::CellSlot;
 use drieslot_wire as wire;
 
-use super::cells::{Cells, Column, Input, hex};
+use super::cells::{Cells, Column, Input, given, hex};
 use crate::refusal::Refusal;
 
 pub(super) const BYTEA_OID: u32 = 17;
@@ -19,12 +18,6 @@ pub(super) type CellArray = Vec<Option<Vec<u8>>>;
 fn dimensions(column: &Column) -> Refusal {
     Refusal::new("0A000", format!("an array for column {} cannot be read", column.id))
         .hint("Send an array of one dimension that begins at 1.")
-}
-
-fn given(slot: &CellSlot, oid: u32) -> Given {
-    let explicit_cast =
-        matches!(slot.source, SlotSource::CastParam { .. } | SlotSource::Literal { explicit_cast: true, .. });
-    Given { oid, explicit_cast, compared: slot.purpose == Purpose::Compare }
 }
 
 /// An array in text form.

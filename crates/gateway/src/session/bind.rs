@@ -2,12 +2,11 @@
 //! processor says of its parameters is told in the client's numbering.
 
 use bytes::{BufMut, BytesMut};
-use drieslot_seal::values::Given;
-use drieslot_sql::{Catalog, CellSlot, ClientParameter, Purpose, Rewritten, ServerParameter, Slot, SlotSource};
+use drieslot_sql::{Catalog, CellSlot, ClientParameter, Rewritten, ServerParameter, Slot, SlotSource};
 use drieslot_wire as wire;
 
 use super::array::{self, BYTEA_ARRAY_OID, BYTEA_OID, CellArray};
-use super::cells::{Column, Input};
+use super::cells::{Column, Input, given};
 use super::client::no_text;
 use super::search::{Answer, part_oid};
 use super::{Session, Stall};
@@ -106,23 +105,20 @@ impl Session {
             }
         };
         let column = columns.get(index).and_then(Option::as_ref).ok_or_else(lost)?;
-        let compared = slot.purpose == Purpose::Compare;
-        let (number, explicit_cast) = match &slot.source {
+        let number = match &slot.source {
             SlotSource::Literal { text: None, .. } => return Ok(false),
-            SlotSource::Literal { text: Some(text), explicit_cast } => {
-                let given = Given { oid: 0, explicit_cast: *explicit_cast, compared };
-                self.cells.seal(column, given, Input::Text(text.as_bytes()), cell)?;
+            SlotSource::Literal { text: Some(text), .. } => {
+                self.cells.seal(column, given(slot, 0), Input::Text(text.as_bytes()), cell)?;
                 return Ok(true);
             }
             SlotSource::Default => return self.default_cell(column, cell),
-            SlotSource::Param(number) => (*number, false),
-            SlotSource::CastParam { number, .. } => (*number, true),
+            SlotSource::Param(number) | SlotSource::CastParam { number } => *number,
         };
         let (format, value) = client_value(bind, number)?;
         let Some(bytes) = value else { return Ok(false) };
         let oid = oids.get(number.saturating_sub(1) as usize).copied().unwrap_or(0);
         let value = if format == 1 { Input::Binary(bytes) } else { Input::Text(bytes) };
-        self.cells.seal(column, Given { oid, explicit_cast, compared }, value, cell)?;
+        self.cells.seal(column, given(slot, oid), value, cell)?;
         Ok(true)
     }
 

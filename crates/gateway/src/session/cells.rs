@@ -6,7 +6,7 @@ use std::sync::Arc;
 use drieslot_schema::{ColumnId, Domain, LogicalType, Protected, Protection};
 use drieslot_seal::values::{self, DateStyle, Given, IntervalStyle, Settings, ValueError};
 use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError};
-use drieslot_sql::Catalog;
+use drieslot_sql::{Catalog, CellSlot, Purpose, SlotSource};
 use zeroize::Zeroize;
 
 use super::Stall;
@@ -28,18 +28,26 @@ pub(super) enum Input<'a> {
     Binary(&'a [u8]),
 }
 
+/// How a slot's value is given.
+pub(super) fn given(slot: &CellSlot, oid: u32) -> Given {
+    let explicit_cast =
+        matches!(slot.source, SlotSource::CastParam { .. } | SlotSource::Literal { explicit_cast: true, .. });
+    Given { oid, explicit_cast, compared: slot.purpose == Purpose::Compare }
+}
+
 /// Seals and opens for one session. Ciphers live as long as the lease of their key.
 pub(super) struct Cells {
     shared: Arc<Shared>,
     ciphers: HashMap<Protected, (Arc<CellKey>, Arc<ColumnCipher>)>,
     nonces: Nonces,
-    /// Session settings that values depend on; `None` while the session's TimeZone is not understood.
-    settings: Option<Settings>,
-    interval_style: IntervalStyle,
+    /// Session settings that values depend on.
+    settings: Settings,
+    /// Whether the session's TimeZone is understood.
+    zone_known: bool,
+    /// Whether its DateStyle is.
+    dates_known: bool,
     /// Tells the database's enum types.
     catalog: Arc<Catalog>,
-    /// `None` while the session's DateStyle is not understood.
-    date_style: Option<DateStyle>,
     plain: Vec<u8>,
 }
 
@@ -55,46 +63,32 @@ impl Cells {
             shared,
             ciphers: HashMap::new(),
             nonces: Nonces::new(),
-            settings: None,
-            interval_style: IntervalStyle::default(),
+            settings: Settings::default(),
+            zone_known: false,
+            dates_known: false,
             catalog: Arc::default(),
-            date_style: None,
             plain: Vec::new(),
         }
     }
 
     pub(super) fn set_time_zone(&mut self, name: &str) {
-        self.settings = Settings::named(name).map(|mut settings| {
-            settings.interval_style = self.interval_style;
-            settings.date_style = self.date_style.unwrap_or_default();
-            settings.enum_labels = Arc::clone(self.catalog.enum_labels());
-            settings
-        });
+        self.zone_known = self.settings.set_time_zone(name);
     }
 
     pub(super) fn set_catalog(&mut self, catalog: &Arc<Catalog>) {
-        if Arc::ptr_eq(&self.catalog, catalog) {
-            return;
-        }
         self.catalog = Arc::clone(catalog);
-        if let Some(settings) = &mut self.settings {
-            settings.enum_labels = Arc::clone(catalog.enum_labels());
-        }
+        self.settings.enum_labels = Arc::clone(catalog.enum_labels());
     }
 
     pub(super) fn set_interval_style(&mut self, name: &str) {
         // PostgreSQL 15 to 18 have no other.
-        self.interval_style = IntervalStyle::named(name).unwrap_or_default();
-        if let Some(settings) = &mut self.settings {
-            settings.interval_style = self.interval_style;
-        }
+        self.settings.interval_style = IntervalStyle::named(name).unwrap_or_default();
     }
 
     pub(super) fn set_date_style(&mut self, name: &str) {
-        self.date_style = DateStyle::named(name);
-        if let Some(settings) = &mut self.settings {
-            settings.date_style = self.date_style.unwrap_or_default();
-        }
+        let style = DateStyle::named(name);
+        self.dates_known = style.is_some();
+        self.settings.date_style = style.unwrap_or_default();
     }
 
     /// The column's cipher under a key whose lease holds now; a stall where the key must be fetched first.
@@ -139,14 +133,15 @@ impl Cells {
     fn settings_for(&self, ty: LogicalType) -> Result<&Settings, Refusal> {
         let ty = ty.element().unwrap_or(ty);
         let dated = matches!(ty, LogicalType::Date | LogicalType::Timestamp | LogicalType::Timestamptz);
-        if dated && self.date_style.is_none() {
+        if dated && !self.dates_known {
             return Err(Refusal::new("0A000", "the session's DateStyle is not known to the gateway")
                 .hint("SET datestyle = ISO, or use the binary format."));
         }
-        self.settings.as_ref().ok_or_else(|| {
-            Refusal::new("0A000", "the session's TimeZone is not known to the gateway")
-                .hint("SET TimeZone to a name of the IANA time zone database, such as 'Europe/Brussels'.")
-        })
+        if !self.zone_known {
+            return Err(Refusal::new("0A000", "the session's TimeZone is not known to the gateway")
+                .hint("SET TimeZone to a name of the IANA time zone database, such as 'Europe/Brussels'."));
+        }
+        Ok(&self.settings)
     }
 
     /// A number that the column would have to round equals none of its values, but its rounded form may: such a

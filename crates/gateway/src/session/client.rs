@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use drieslot_seal::values::Given;
-use drieslot_sql::{self as sql, Kind, Purpose, Rewritten, Slot, SlotSource, Statement, Template};
+use drieslot_sql::{self as sql, Kind, Rewritten, Slot, SlotSource, Statement, Template};
 use drieslot_wire::{self as wire, Target};
 
 use super::array;
 use super::bind::server_oids;
-use super::cells::{Column, Input, hex};
+use super::cells::{Column, Input, given, hex};
 use super::copy::{CopyIn, CopyOut, CopyShape};
 use super::expect::{Expect, Naming, Portal, Prepared, Run, UNNAMED_ENDS};
 use super::rows::RowView;
@@ -291,9 +290,7 @@ impl Session {
             }
         } else {
             let Some(text) = literal(&slot.source)? else { return Ok("NULL".to_owned()) };
-            let explicit_cast = matches!(slot.source, SlotSource::Literal { explicit_cast: true, .. });
-            let given = Given { oid: 0, explicit_cast, compared: slot.purpose == Purpose::Compare };
-            self.cells.seal(column, given, Input::Text(text.as_bytes()), &mut cell)?;
+            self.cells.seal(column, given(slot, 0), Input::Text(text.as_bytes()), &mut cell)?;
         }
         hex(&cell, &mut digits);
         Ok(format!("'\\x{}'::pg_catalog.bytea", String::from_utf8_lossy(&digits)))
@@ -378,9 +375,8 @@ impl Session {
     fn check_literals(&mut self, slots: &[Slot]) -> Result<(), Refusal> {
         for slot in slots {
             let Slot::Cell(slot) = slot else { continue };
-            let SlotSource::Literal { text: Some(text), explicit_cast } = &slot.source else { continue };
-            let given = Given { oid: 0, explicit_cast: *explicit_cast, compared: slot.purpose == Purpose::Compare };
-            self.cells.check(&slot.value.column, slot.value.ty, given, text)?;
+            let SlotSource::Literal { text: Some(text), .. } = &slot.source else { continue };
+            self.cells.check(&slot.value.column, slot.value.ty, given(slot, 0), text)?;
         }
         Ok(())
     }

@@ -121,8 +121,7 @@ impl Run {
     /// What to tell the client instead of the processor's error, where that is the answer to CopyFail, or to a row that
     /// was cut off before a wrong value, and not about what came before.
     pub(super) fn copy_refusal(&self, body: &[u8]) -> Option<Refusal> {
-        let fields = drieslot_wire::error_fields(body).ok()?;
-        let ended = fields.iter().any(|(code, text)| *code == b'C' && matches!(text.as_str(), "57014" | "22P04"));
+        let ended = matches!(drieslot_wire::error_field(body, b'C')?.as_str(), "57014" | "22P04");
         self.refusal.clone().filter(|_| ended)
     }
 }

@@ -313,8 +313,7 @@ impl Session {
 
     fn on_error(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
         self.copying = Copying::No;
-        let severity = body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"V"));
-        self.fatal_told |= matches!(severity, Some(b"FATAL" | b"PANIC"));
+        self.fatal_told |= matches!(wire::error_field(body, b'V').as_deref(), Some("FATAL" | "PANIC"));
         match self.expects.front_mut() {
             // An error that answers nothing, such as a shutdown.
             None => self.emit(message),
@@ -427,9 +426,8 @@ impl Session {
             self.emit(&out);
             return Ok(());
         };
-        let fields = wire::error_fields(body).unwrap_or_default();
-        let processors = fields.iter().find(|(code, _)| *code == b'C').map(|(_, text)| text.as_str());
-        let sqlstate = refusal.map(|refusal| refusal.sqlstate).or(processors);
+        let processors = wire::error_field(body, b'C');
+        let sqlstate = refusal.map(|refusal| refusal.sqlstate).or(processors.as_deref());
         self.chunk.extend_from_slice(&out);
         self.release((look.intent, look.chunk_rows), "failed", sqlstate)
     }
@@ -533,9 +531,8 @@ fn hide_cells(text: &str) -> String {
 }
 
 fn processor_refusal(body: &[u8]) -> Refusal {
-    let fields = wire::error_fields(body).unwrap_or_default();
-    let field = |code: u8| fields.iter().find(|(c, _)| *c == code).map_or("", |(_, text)| text.as_str());
-    match field(b'C') {
+    let field = |code| wire::error_field(body, code).unwrap_or_default();
+    match field(b'C').as_str() {
         "25P02" => {
             Refusal::new("25P02", "current transaction is aborted, commands ignored until end of transaction block")
         }
@@ -546,13 +543,12 @@ fn processor_refusal(body: &[u8]) -> Refusal {
 
 /// The transaction had failed before, and so PostgreSQL did not look at the statement.
 fn is_aborted(body: &[u8]) -> bool {
-    wire::error_fields(body).is_ok_and(|fields| fields.iter().any(|(code, text)| *code == b'C' && text == "25P02"))
+    wire::error_field(body, b'C').as_deref() == Some("25P02")
 }
 
 fn is_outdated(body: &[u8]) -> bool {
-    let fields = wire::error_fields(body).unwrap_or_default();
-    let field = |code: u8| fields.iter().find(|(c, _)| *c == code).map_or("", |(_, text)| text.as_str());
-    drieslot_sql::Search::is_outdated(field(b'C'), field(b'M'))
+    let field = |code| wire::error_field(body, code).unwrap_or_default();
+    drieslot_sql::Search::is_outdated(&field(b'C'), &field(b'M'))
 }
 
 /// A row that may match was changed after the processor was asked which do.

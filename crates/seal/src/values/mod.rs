@@ -48,21 +48,36 @@ pub struct Settings {
     zone_name: Option<String>,
 }
 
+impl Default for Settings {
+    /// PostgreSQL's own, in UTC.
+    fn default() -> Self {
+        Self {
+            time_zone: TimeZone::UTC,
+            interval_style: IntervalStyle::default(),
+            date_style: DateStyle::default(),
+            enum_labels: Arc::default(),
+            zone_name: None,
+        }
+    }
+}
+
 impl Settings {
     /// For a `TimeZone` as PostgreSQL reports it (an IANA name, `UTC`, or the POSIX form of `SET TIME ZONE +2`) and the
     /// defaults of `IntervalStyle` and `DateStyle`. `None` where the zone is not known: the session must then be refused.
     pub fn named(time_zone: &str) -> Option<Self> {
-        let (known, zone_name) = match time_zone.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
-            None => (TimeZone::get(time_zone).ok(), None),
-            Some((name, offset)) => (fixed_zone(offset), Some(name.to_owned())),
+        let mut settings = Self::default();
+        settings.set_time_zone(time_zone).then_some(settings)
+    }
+
+    /// `false`, and nothing changed, where the zone is not known.
+    pub fn set_time_zone(&mut self, name: &str) -> bool {
+        let (known, zone_name) = match name.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+            None => (TimeZone::get(name).ok(), None),
+            Some((shown, offset)) => (fixed_zone(offset), Some(shown.to_owned())),
         };
-        known.filter(|zone| !zone.is_unknown()).map(|time_zone| Self {
-            time_zone,
-            interval_style: IntervalStyle::default(),
-            date_style: DateStyle::default(),
-            enum_labels: Arc::default(),
-            zone_name,
-        })
+        let Some(time_zone) = known.filter(|zone| !zone.is_unknown()) else { return false };
+        (self.time_zone, self.zone_name) = (time_zone, zone_name);
+        true
     }
 
     /// The abbreviation behind a time, as of the time zone database or as the session named it.

@@ -175,13 +175,15 @@ pub(super) fn write_timestamp(micros: i64, settings: &Settings, in_zone: bool, o
         out.push(b' ');
         write_time(of_day, out);
     }
-    match (offset, settings.zone_abbreviation(seconds)) {
-        (Some(_), Some(name)) if style.form != DateForm::Iso => {
-            let shown: String = name.chars().take(MAX_ZONE_NAME).collect();
-            let _infallible = write!(out, " {shown}");
+    if let Some(offset) = offset {
+        let named = style.form != DateForm::Iso;
+        match named.then(|| settings.zone_abbreviation(seconds)).flatten() {
+            Some(name) => {
+                let shown: String = name.chars().take(MAX_ZONE_NAME).collect();
+                let _infallible = write!(out, " {shown}");
+            }
+            None => write_offset(offset, out),
         }
-        (Some(offset), _) => write_offset(offset, out),
-        (None, _) => {}
     }
     out.extend_from_slice(civil.era);
 }

@@ -5,32 +5,29 @@
 
 use drieslot_schema::Protection;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{InsertStmt, LimitOption, List, Node, ParamRef, ResTarget, SelectStmt, SetOperation};
+use pg_query::protobuf::{InsertStmt, LimitOption, List, Node, ResTarget, SelectStmt, SetOperation};
 
 use super::dml::{insert_targets, is_values};
 use super::scope::{Held, Item};
-use super::{Binder, FIRST_SLOT, Flow};
+use super::{Binder, Flow};
 use crate::refusal::{Refusal, Result};
 use crate::statement::{CellSlot, Purpose, Slot, SlotSource, Typed, Use};
 
 impl Binder<'_> {
     /// The place of a fresh cell of the default; `None` where the processor's own will do.
     pub(super) fn default_cell(&mut self, to: &Flow) -> Result<Option<Node>> {
-        let column = &to.column;
-        if column.protection != Protection::Sealed || self.env.catalog.default_of(&column.id).is_none() {
+        if !self.gives_default(to) {
             return Ok(None);
         }
+        let column = &to.column;
         let value = Typed { column: column.clone(), ty: column.ty };
         let slot = CellSlot { source: SlotSource::Default, value, purpose: Purpose::Store };
         self.slot(Slot::Cell(slot), 0).map(Some)
     }
 
-    /// The place of something that the gateway makes.
-    pub(super) fn slot(&mut self, slot: Slot, location: i32) -> Result<Node> {
-        let number = i32::try_from(self.slots.len()).ok().and_then(|index| FIRST_SLOT.checked_add(index));
-        let number = number.ok_or_else(|| Refusal::new("54000", "the statement has too many literals"))?;
-        self.slots.push(slot);
-        Ok(Node { node: Some(NodeEnum::ParamRef(ParamRef { number, location })) })
+    /// Whether the gateway gives the column its default itself.
+    fn gives_default(&self, to: &Flow) -> bool {
+        to.column.protection == Protection::Sealed && self.env.catalog.default_of(&to.column.id).is_some()
     }
 
     /// Adds what an INSERT of values leaves out. The rows get places for cells only once they are bound.
@@ -43,11 +40,11 @@ impl Binder<'_> {
         };
         let given: Vec<usize> = listed.into_iter().take(given).collect();
         let absent = item.columns.iter().enumerate().filter(|(at, _)| !given.contains(at));
-        let sealed = absent.filter_map(|(_, column)| match &column.standing {
-            Held::Protected(flow) if flow.column.protection == Protection::Sealed => Some(flow),
+        let given = absent.filter_map(|(_, column)| match &column.standing {
+            Held::Protected(flow) if self.gives_default(flow) => Some(flow.clone()),
             Held::Protected(_) | Held::Plain | Held::Barred(_) => None,
         });
-        Ok(sealed.filter(|flow| self.env.catalog.default_of(&flow.column.id).is_some()).cloned().collect())
+        Ok(given.collect())
     }
 
     /// Gives each row of an INSERT of values the defaults that it leaves out.

@@ -12,7 +12,7 @@ use super::value::Meeting;
 use super::{Binder, Flow, Output, Ty, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
-use crate::types::{common, is_text};
+use crate::types::{common, is_within};
 use drieslot_schema::{ColumnId, LogicalType};
 
 pub(super) fn missing() -> Refusal {
@@ -292,13 +292,7 @@ fn with_old_and_new<'p>(clause: &ReturningClause, scope: &Scope<'p>) -> Result<S
 
 /// Whether a value of one column is as it is a value of the other.
 fn fits(from: LogicalType, to: LogicalType) -> bool {
-    match (from, to) {
-        (LogicalType::Varchar(Some(from)), LogicalType::Varchar(Some(to))) => from <= to,
-        (_, LogicalType::Varchar(Some(_))) => from == to,
-        (_, LogicalType::Text | LogicalType::Varchar(None)) => is_text(from),
-        (_, LogicalType::Numeric(None)) => common(from, to).is_some(),
-        _ => from == to,
-    }
+    is_within(from, to) || (to == LogicalType::Numeric(None) && common(from, to).is_some())
 }
 
 pub(super) fn is_values(select: &SelectStmt) -> bool {

@@ -34,7 +34,7 @@ use std::collections::BTreeSet;
 
 use drieslot_schema::{ColumnId, LogicalType, Protected, Protection, TableId};
 use pg_query::NodeEnum;
-use pg_query::protobuf::Node;
+use pg_query::protobuf::{Node, ParamRef};
 
 use crate::census::Census;
 use crate::env::Env;
@@ -216,6 +216,19 @@ fn cut(text: &str, plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Template> {
 impl<'a> Binder<'a> {
     fn new(env: &'a Env<'a>) -> Self {
         Self { env, slots: Vec::new(), searches: Vec::new(), uses: BTreeSet::new(), tables: BTreeSet::new() }
+    }
+
+    /// The place in the tree of something that the gateway makes.
+    fn slot(&mut self, slot: Slot, location: i32) -> Result<Node> {
+        let number = self.slot_number(slot)?;
+        Ok(Node { node: Some(NodeEnum::ParamRef(ParamRef { number, location })) })
+    }
+
+    /// The same for a text.
+    fn slot_number(&mut self, slot: Slot) -> Result<i32> {
+        let number = i32::try_from(self.slots.len()).ok().and_then(|index| FIRST_SLOT.checked_add(index));
+        self.slots.push(slot);
+        number.ok_or_else(|| Refusal::new("54000", "the statement has too many literals"))
     }
 }
 

@@ -10,7 +10,7 @@ use pg_query::protobuf::{AExpr, AExprKind, BoolExpr, BoolExprType, ColumnRef, Fu
 use super::expr::column_ref;
 use super::scope::Scope;
 use super::value::text_value;
-use super::{Binder, FIRST_SLOT, Flow, Ty, not_allowed};
+use super::{Binder, Flow, Ty, not_allowed};
 use crate::catalog::Ctype;
 use crate::parse;
 use crate::refusal::{Refusal, Result};
@@ -319,11 +319,7 @@ impl Binder<'_> {
             places: flow.origins.iter().cloned().collect(),
             column: flow.column,
         });
-        let mut slot = |part| -> Result<String> {
-            let number = i32::try_from(self.slots.len()).ok().and_then(|index| FIRST_SLOT.checked_add(index));
-            self.slots.push(Slot::Search { search, part });
-            number.map(|number| format!("${number}")).ok_or_else(|| Refusal::new("54000", "too many searches"))
-        };
+        let mut slot = |part| self.slot_number(Slot::Search { search, part }).map(|number| format!("${number}"));
         let (tokens, everything) = (slot(SearchPart::Tokens)?, slot(SearchPart::Everything)?);
         let (matching, others) = (slot(SearchPart::Matching)?, slot(SearchPart::Others)?);
         let names: Vec<String> = strings(&column.fields).into_iter().map(quoted).collect();
