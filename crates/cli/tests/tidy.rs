@@ -150,3 +150,22 @@ fn licences_of_all_dependencies_fit() {
     }
     assert!(!allowed("GPL-3.0-only", &list) && !allowed("MIT AND GPL-3.0-only", &list));
 }
+
+/// `crate/tests/file::name` or `crate/src/file::name`, wherever the threat model says that something is shown.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let model = std::fs::read_to_string(root().join("docs/threats.md")).unwrap();
+    let quoted: BTreeSet<_> = model.split('`').filter(|quoted| !quoted.contains(char::is_whitespace)).collect();
+    let named: Vec<_> = quoted.iter().filter_map(|quoted| quoted.split_once("::")).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for (file, name) in named {
+        let test = format!("{file}::{name}");
+        let path = root().join("crates").join(file).with_extension("rs");
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let defined = text.split_once(&format!("fn {name}(")).unwrap_or_else(|| panic!("{test} does not exist"));
+        let before = defined.0.trim_end().lines().rev().take(3).collect::<String>();
+        assert!(before.contains("test]"), "{test} is not a test");
+    }
+    let without: Vec<_> = model.lines().filter(|line| line.starts_with("| ") && line.ends_with("| |")).collect();
+    assert!(without.is_empty(), "nothing shows {without:?}");
+}

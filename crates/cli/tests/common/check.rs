@@ -2,12 +2,16 @@
 //! at the processor, in whatever form.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 
+use super::processes::descendants;
 use super::psql::run;
 use super::{PARTS, Trial, postgres_bin};
 
@@ -140,6 +144,28 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// A part of a process's memory, from a line of its map.
+struct Region {
+    start: u64,
+    size: usize,
+    shared: bool,
+    /// Device and inode.
+    object: String,
+}
+
+impl Region {
+    /// `None` where nothing can be read.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let [start, end] = [start, end].map(|hex| u64::from_str_radix(hex, 16).ok());
+        let rights = words.next()?;
+        let object = words.skip(1).take(2).collect();
+        let size = usize::try_from(end?.checked_sub(start?)?).ok()?;
+        rights.starts_with('r').then_some(Self { start: start?, size, shared: rights.ends_with('s'), object })
+    }
+}
+
 impl Trial {
     /// Fails the test where a journal does not verify, the register does not fold, or the processor knows a canary.
     pub(crate) fn check(&self, canaries: &[Canary]) {
@@ -163,6 +189,13 @@ impl Trial {
     pub(crate) fn check_register(&self) {
         let said = self.access();
         assert!(said.contains("mandate"), "{said}");
+    }
+
+    /// Looks for the canaries in some bytes.
+    pub(crate) fn scan_bytes(place: &str, bytes: &[u8], canaries: &[Canary]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        Needles::new(canaries).search(place, bytes, &mut findings);
+        findings
     }
 
     /// Looks for the canaries in every byte under the data folder, in a dump, and in what a superuser's SELECT shows.
@@ -197,6 +230,33 @@ impl Trial {
         }
         self.select_everything(&needles, &mut findings);
         findings
+    }
+
+    /// Looks for the canaries in the memory of a part's process and of all that it has started. `None` where this
+    /// machine does not let one process read another's.
+    pub(crate) fn scan_memory(&self, part: &str, canaries: &[Canary]) -> Option<Vec<Finding>> {
+        let needles = Needles::new(canaries);
+        let mut findings = Vec::new();
+        let root = self.id_of(part);
+        let mut shared = BTreeSet::new();
+        for id in std::iter::once(root).chain(descendants(root).iter().map(|process| process.id)) {
+            let Ok(maps) = std::fs::read_to_string(format!("/proc/{id}/maps")) else { continue };
+            let memory = match File::open(format!("/proc/{id}/mem")) {
+                Ok(memory) => memory,
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => return None,
+                Err(_) => continue,
+            };
+            for region in maps.lines().filter_map(Region::parse) {
+                if region.shared && !shared.insert(region.object.clone()) {
+                    continue;
+                }
+                let mut content = vec![0; region.size];
+                if memory.read_exact_at(&mut content, region.start).is_ok() {
+                    needles.search(&format!("memory of {part}, process {id}"), &content, &mut findings);
+                }
+            }
+        }
+        Some(findings)
     }
 
     fn select_everything(&self, needles: &Needles, findings: &mut Vec<Finding>) {
