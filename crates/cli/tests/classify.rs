@@ -140,7 +140,7 @@ fn a_recording_of_the_application_tells_what_it_needs() {
         assert!(!recorded.contains(value), "a value was recorded: {recorded}");
     }
     let of = |start: &str| recorded.lines().filter(|line| line.starts_with(start)).count();
-    assert_eq!((of("INSERT"), of("SELECT city"), of("SELECT id"), of("SET")), (1, 1, 1, 0), "{recorded}");
+    assert_eq!((of("insert"), of("select city"), of("select id"), of("set")), (1, 1, 1, 0), "{recorded}");
     // It goes on where it was.
     trial.stop();
     trial.resume();

@@ -36,6 +36,9 @@ pub struct Config {
     pub max_statement_bytes: usize,
     /// Where the application's statements are recorded, each once and without its values, for `drieslot classify suggest`.
     pub recording: Option<PathBuf>,
+    /// Which statements a principal may send at all.
+    #[serde(default)]
+    pub firewall: Vec<FirewallRule>,
     /// The processor's PostgreSQL.
     pub backend: Backend,
     /// This gateway's journal.
@@ -56,6 +59,30 @@ pub struct ClientCertificates {
     pub root_certificate: PathBuf,
     /// Common name of a certificate's subject, and the principal that it signs in as.
     pub principals: BTreeMap<String, String>,
+}
+
+/// The statements that a principal may send, whatever their values.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirewallRule {
+    /// Whose statements.
+    pub principal: String,
+    /// What happens to one that is not allowed.
+    pub mode: FirewallMode,
+    /// File of the only statements that are allowed, as a recording is.
+    pub allow: Option<PathBuf>,
+    /// File of statements that are refused.
+    pub deny: Option<PathBuf>,
+}
+
+/// What becomes of a statement that a firewall does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FirewallMode {
+    /// It runs, and the journal says so.
+    Report,
+    /// It is refused.
+    Enforce,
 }
 
 /// The processor's PostgreSQL.
@@ -182,7 +209,8 @@ impl Config {
             config.recording.as_mut(),
             config.client_certificates.as_mut().map(|clients| &mut clients.root_certificate),
         ];
-        for path in paths.into_iter().chain(optional.into_iter().flatten()) {
+        let lists = config.firewall.iter_mut().flat_map(|rule| [rule.allow.as_mut(), rule.deny.as_mut()]);
+        for path in paths.into_iter().chain(optional.into_iter().chain(lists).flatten()) {
             *path = base.join(&path);
         }
         config.check()?;

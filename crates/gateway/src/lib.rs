@@ -8,6 +8,7 @@ mod cancels;
 mod catalogs;
 mod certificate;
 mod config;
+mod firewall;
 mod front;
 mod recording;
 mod refusal;
@@ -17,7 +18,7 @@ mod stream;
 mod tls;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,12 +36,16 @@ use zeroize::Zeroizing;
 
 pub use drieslot_custodian::Clock;
 
-pub use config::{Backend, BackendTls, ClientCertificates, Config, Durability, JournalConfig, TargetSessionAttrs};
+pub use config::{
+    Backend, BackendTls, ClientCertificates, Config, Durability, FirewallMode, FirewallRule, JournalConfig,
+    TargetSessionAttrs,
+};
 pub use scram::{Verifier, VerifierError};
 
 use backend::Connector;
 use cancels::Cancels;
 use catalogs::{Catalogs, Plans};
+use firewall::Firewall;
 use recording::Recording;
 use refusal::Refusal;
 use trace::Trace;
@@ -78,6 +83,7 @@ pub(crate) struct Shared {
     catalogs: Catalogs,
     plans: Plans,
     recording: Option<Recording>,
+    firewall: Firewall,
     cancels: Cancels,
     connector: Connector,
     acceptor: TlsAcceptor,
@@ -102,6 +108,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let (acceptor, binding) = tls::acceptor(&config)?;
     let connector = connector(&config)?;
     let principals = config.read_principals()?;
+    let firewall = firewall(&config, &principals)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| GatewayError::Listen(config.listen, error))?;
     let trace = Trace::new(open_journal(&config)?, Arc::clone(&clock));
@@ -124,6 +131,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         catalogs: Catalogs::default(),
         plans: Plans::default(),
         recording,
+        firewall,
         cancels: Cancels::default(),
         connector,
         acceptor,
@@ -179,6 +187,12 @@ fn connector(config: &Config) -> Result<Connector, GatewayError> {
     };
     let password = config.backend.password_file.as_deref().map(read).transpose()?;
     Ok(Connector::new(config.backend.clone(), tls::connector(config)?, password))
+}
+
+fn firewall(config: &Config, principals: &BTreeMap<String, Verifier>) -> Result<Firewall, GatewayError> {
+    let certified = config.client_certificates.iter().flat_map(|clients| clients.principals.values());
+    let known: BTreeSet<_> = principals.keys().chain(certified).map(String::as_str).collect();
+    Firewall::open(&config.firewall, &known)
 }
 
 fn open_journal(config: &Config) -> Result<Journal, GatewayError> {

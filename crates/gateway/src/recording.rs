@@ -32,23 +32,24 @@ impl Recording {
         let failed = |error| GatewayError::File(path.to_owned(), error);
         let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path).map_err(failed)?;
         let text = std::fs::read_to_string(path).map_err(failed)?;
-        let seen = sql::shapes(&text).into_iter().map(|shape| shape.fingerprint).collect();
+        let seen = text.lines().map(|line| line.trim_end_matches(';').to_owned()).collect();
         tracing::info!(recording = %path.display(), "statements are recorded without their values");
         Ok(Self { path: path.to_owned(), state: Mutex::new(State { file, seen, failed: false }) })
     }
 
     /// Notes the statements of a text, whether or not they are allowed.
     pub(crate) fn note(&self, text: &str) {
-        for shape in sql::shapes(text) {
+        for shape in sql::shapes(text).unwrap_or_default() {
+            let sql::Shape::Query { text, .. } = shape else { continue };
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.failed || state.seen.len() >= MAX_SHAPES || state.seen.contains(&shape.fingerprint) {
+            if state.failed || state.seen.len() >= MAX_SHAPES || state.seen.contains(&text) {
                 continue;
             }
-            if let Err(error) = state.file.write_all(format!("{};\n", shape.text).as_bytes()) {
+            if let Err(error) = state.file.write_all(format!("{text};\n").as_bytes()) {
                 tracing::error!(%error, recording = %self.path.display(), "the recording cannot be written and ends here");
                 state.failed = true;
             }
-            state.seen.insert(shape.fingerprint);
+            state.seen.insert(text);
         }
     }
 }

@@ -129,6 +129,19 @@ pub(crate) struct Refused<'a> {
     pub(crate) why: &'a str,
 }
 
+/// Written when the firewall does not allow a statement; where it only reports, the first time.
+#[derive(Serialize)]
+pub(crate) struct Judged<'a> {
+    pub(crate) session: &'a str,
+    pub(crate) principal: &'a str,
+    pub(crate) client: &'a str,
+    pub(crate) database: &'a str,
+    /// `refused` or `passed`.
+    pub(crate) outcome: &'static str,
+    pub(crate) fingerprint: &'a str,
+    pub(crate) why: &'a str,
+}
+
 impl Trace {
     pub(crate) fn new(journal: Journal, clock: crate::Clock) -> Self {
         let waiting = Waiting::new(journal.durable());

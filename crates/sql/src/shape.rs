@@ -1,44 +1,142 @@
-//! A statement without its values: what a recording of an application's statements may keep.
+//! A statement without its values: what a recording of an application's statements keeps, and a firewall compares.
 
-use pg_query::protobuf::Token;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, RawStmt, ScanToken, Token};
 
 use crate::parse;
 use crate::plan::{is_query, source};
+use crate::refusal::Result;
 
-/// A query or a change of rows, with `$1`, `$2` … in place of its constants and without its comments.
+/// One statement of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// 16 hex digits; the same for texts that differ in constants, names of parameters and spaces only.
-    pub fingerprint: String,
-    /// The text, on one line.
-    pub text: String,
+pub enum Shape {
+    /// About the session or its transaction, or it runs what was prepared: nothing that would have to be known.
+    Session,
+    /// A query, a change of rows, or COPY by way of the client; the same where it is prepared or declared as a cursor.
+    Query {
+        /// 16 hex digits, as in the journal's intents.
+        fingerprint: String,
+        /// The text on one line: `$1` in place of each value, lists of values as one, without comments.
+        text: String,
+    },
+    /// Anything else; its values might stay.
+    Other,
 }
 
-/// The shapes of a text's statements. What is neither a query nor a change of rows, or can't be told, has none: its
-/// constants might stay.
-#[must_use]
-pub fn shapes(text: &str) -> Vec<Shape> {
-    let Ok(tree) = parse::parse(text) else { return Vec::new() };
-    let queries = tree.stmts.iter().filter(|raw| raw.stmt.as_deref().is_some_and(is_query));
-    queries.filter_map(|raw| shape(text.get(source(text, raw))?)).collect()
+/// The shapes of a text's statements.
+///
+/// # Errors
+/// A text that does not parse.
+pub fn shapes(text: &str) -> Result<Vec<Shape>> {
+    let tree = parse::parse(text)?;
+    Ok(tree.stmts.iter().map(|raw| shape(text, raw).unwrap_or(Shape::Other)).collect())
 }
 
-fn shape(source: &str) -> Option<Shape> {
-    let fingerprint = pg_query::fingerprint(source, 0, 0).ok()?.hex;
-    let normal = pg_query::normalize(source).ok()?;
-    let tokens = parse::tokens(&normal).ok()?;
-    let mut words = Vec::with_capacity(tokens.len());
-    for token in tokens {
-        let word = normal.get(usize::try_from(token.start).ok()?..usize::try_from(token.end).ok()?)?;
-        let token = Token::try_from(token.token).ok()?;
-        if matches!(token, Token::Sconst | Token::Usconst | Token::Bconst | Token::Xconst) {
-            // A constant that normalization has left.
-            words.push("$0");
-        } else if !matches!(token, Token::SqlComment | Token::CComment) {
-            words.push(word);
+/// `None` for what cannot be told.
+fn shape(text: &str, raw: &RawStmt) -> Option<Shape> {
+    let node = raw.stmt.as_deref()?;
+    let own = text.get(source(text, raw))?;
+    let inner = |query: &Option<Box<Node>>| query.as_deref().is_some_and(is_query);
+    let before = match node.node.as_ref()? {
+        NodeEnum::TransactionStmt(_)
+        | NodeEnum::VariableSetStmt(_)
+        | NodeEnum::VariableShowStmt(_)
+        | NodeEnum::DiscardStmt(_)
+        | NodeEnum::ExecuteStmt(_)
+        | NodeEnum::DeallocateStmt(_)
+        | NodeEnum::FetchStmt(_)
+        | NodeEnum::ClosePortalStmt(_) => return Some(Shape::Session),
+        NodeEnum::PrepareStmt(prepare) if inner(&prepare.query) => Some(Token::As),
+        NodeEnum::DeclareCursorStmt(cursor) if inner(&cursor.query) => Some(Token::For),
+        NodeEnum::ExplainStmt(explain) if inner(&explain.query) => None,
+        NodeEnum::CopyStmt(copy) if copy.filename.is_empty() && !copy.is_program => None,
+        _ if is_query(node) => None,
+        _ => return Some(Shape::Other),
+    };
+    let query = after(own, before)?;
+    let fingerprint = pg_query::fingerprint(query, 0, 0).ok()?.hex;
+    let text = folded(words(&pg_query::normalize(query).ok()?)?).join(" ");
+    Some(Shape::Query { fingerprint, text })
+}
+
+fn place(token: &ScanToken) -> Option<std::ops::Range<usize>> {
+    Some(usize::try_from(token.start).ok()?..usize::try_from(token.end).ok()?)
+}
+
+/// What follows the first such word outside parentheses; without a word, everything.
+fn after(own: &str, word: Option<Token>) -> Option<&str> {
+    let Some(word) = word else { return Some(own) };
+    let mut depth = 0_u32;
+    for token in parse::tokens(own).ok()? {
+        match own.get(place(&token)?)? {
+            "(" => depth += 1,
+            ")" => depth = depth.checked_sub(1)?,
+            _ if depth == 0 && token.token == word as i32 => return own.get(place(&token)?.end..),
+            _ => {}
         }
     }
-    Some(Shape { fingerprint, text: words.join(" ").replace(['\n', '\r'], " ") })
+    None
+}
+
+fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    for token in parse::tokens(text).ok()? {
+        let word = text.get(place(&token)?)?;
+        match Token::try_from(token.token).ok()? {
+            Token::SqlComment | Token::CComment => {}
+            Token::Param
+            | Token::Sconst
+            | Token::Usconst
+            | Token::Bconst
+            | Token::Xconst
+            | Token::Iconst
+            | Token::Fconst => words.push("$1".to_owned()),
+            _ if word.contains('"') => words.push(word.replace(['\n', '\r'], " ")),
+            _ => words.push(word.to_ascii_lowercase()),
+        }
+    }
+    Some(words)
+}
+
+/// `IN ($1, $1)`, `ARRAY[$1, $1]` and VALUES with several equal rows, each as with one.
+fn folded(words: Vec<String>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::with_capacity(words.len());
+    // For each open parenthesis, where it stands, and whether a list of values began with it.
+    let mut open: Vec<(usize, bool)> = Vec::new();
+    // Depth of the VALUES whose rows are being read.
+    let mut rows: Option<usize> = None;
+    for word in words {
+        if rows == Some(open.len()) && word != "(" && word != "," {
+            rows = None;
+        }
+        let ends =
+            |tail: &[&str]| out.len() >= tail.len() && out.iter().rev().zip(tail.iter().rev()).all(|(a, b)| a == b);
+        match word.as_str() {
+            "(" => open.push((out.len(), ends(&["in"]))),
+            "[" => open.push((out.len(), ends(&["array"]))),
+            "$1" if open.last().is_some_and(|(_, list)| *list) && ends(&["$1", ","]) => {
+                out.pop();
+                continue;
+            }
+            _ => {}
+        }
+        let closes = matches!(word.as_str(), ")" | "]");
+        if word == "values" {
+            rows = Some(open.len());
+        }
+        out.push(word);
+        if closes
+            && let Some((start, _)) = open.pop()
+            && rows == Some(open.len())
+        {
+            let row = out.get(start..).unwrap_or_default();
+            let before = out.get(..start.saturating_sub(1)).unwrap_or_default();
+            if out.get(start.wrapping_sub(1)).is_some_and(|word| word == ",") && before.ends_with(row) {
+                out.truncate(start - 1);
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -46,7 +144,11 @@ mod tests {
     use super::*;
 
     fn texts(text: &str) -> Vec<String> {
-        shapes(text).into_iter().map(|shape| shape.text).collect()
+        let text_of = |shape| match shape {
+            Shape::Query { text, .. } => Some(text),
+            Shape::Session | Shape::Other => None,
+        };
+        shapes(text).unwrap_or_default().into_iter().filter_map(text_of).collect()
     }
 
     #[test]
@@ -55,9 +157,9 @@ mod tests {
             texts(
                 "SELECT a /* Peeters */ FROM t WHERE b = 'Peeters' -- Peeters\n AND c LIKE E'P\\'%' AND d > 12.5; COMMIT"
             ),
-            ["SELECT a FROM t WHERE b = $1 AND c LIKE $2 AND d > $3"]
+            ["select a from t where b = $1 and c like $1 and d > $1"]
         );
-        assert_eq!(texts("INSERT INTO t VALUES ('x', 1), ($1, 2)"), ["INSERT INTO t VALUES ( $2 , $3 ) , ( $1 , $4 )"]);
+        assert_eq!(texts("COPY t (a) FROM STDIN (NULL 'Peeters')"), ["copy t ( a ) from stdin ( null $1 )"]);
         for other in
             ["CREATE ROLE r PASSWORD 'secret'", "SET a = 'secret'", "nonsense 'secret'", "COPY t FROM '/secret'"]
         {
@@ -66,9 +168,47 @@ mod tests {
     }
 
     #[test]
-    fn one_shape_for_all_values() {
-        let of = |text: &str| shapes(text).pop().unwrap().fingerprint;
-        assert_eq!(of("SELECT a FROM t WHERE b = 'x'"), of("select a from t where b = 'yy'"));
-        assert_ne!(of("SELECT a FROM t WHERE b = 'x'"), of("SELECT a FROM t WHERE b < 'x'"));
+    fn a_shape_is_that_of_all_its_values() {
+        let same = |one: &str, other: &str| assert_eq!(texts(one), texts(other));
+        same("SELECT a FROM t WHERE b = 'x' AND c = -5", "select A  from T where b = $1 and c=7.5");
+        same("SELECT a FROM t WHERE b IN (1)", "SELECT a FROM t WHERE b IN (1, $1, -3)");
+        same("SELECT a FROM t WHERE b = ANY (ARRAY[1])", "SELECT a FROM t WHERE b = ANY (ARRAY['x', 'y'])");
+        same("INSERT INTO t VALUES (1, lower('x'))", "INSERT INTO t VALUES (1, lower('x')), (2, lower('y'))");
+        same("SELECT a FROM t WHERE b = 1", "PREPARE p (int) AS SELECT a FROM t WHERE b = $1");
+        same("SELECT a FROM t WHERE b = 1", "DECLARE c CURSOR FOR SELECT a FROM t WHERE b = 'x'");
+    }
+
+    #[test]
+    fn another_question_is_another_shape() {
+        let known = "SELECT a FROM t WHERE b = 'x'";
+        for other in [
+            "SELECT a FROM t WHERE b < 'x'",
+            "SELECT a FROM t WHERE b = 'x' OR 1 = 1",
+            "SELECT a FROM t WHERE b = 'x' OR true",
+            "SELECT a, c FROM t WHERE b = 'x'",
+            "SELECT a FROM s.t WHERE b = 'x'",
+            "SELECT a FROM \"T\" WHERE b = 'x'",
+            "SELECT a FROM t WHERE b = lower('x')",
+            "SELECT a FROM t WHERE b = 'x' UNION ALL SELECT c FROM t",
+            "EXPLAIN ANALYZE SELECT a FROM t WHERE b = 'x'",
+        ] {
+            assert_ne!(texts(known), texts(other), "{other}");
+        }
+        let rows = |text: &str| texts(&format!("INSERT INTO t VALUES {text}"));
+        assert_ne!(rows("(1, a)"), rows("(1, a), (1, b)"));
+        assert_ne!(texts("SELECT f(1)"), texts("SELECT f(1, 2)"));
+    }
+
+    #[test]
+    fn what_is_of_the_session_and_what_is_neither() {
+        let of = |text: &str| shapes(text).unwrap();
+        for text in ["BEGIN", "SET a = 1", "SHOW a", "EXECUTE p (1)", "FETCH 1 FROM c", "CLOSE c", "DEALLOCATE p"] {
+            assert_eq!(of(text), [Shape::Session], "{text}");
+        }
+        for text in ["DO $$ BEGIN END $$", "CREATE TABLE t ()", "COPY t FROM PROGRAM 'x'", "CALL p(1)", "GRANT a TO b"]
+        {
+            assert_eq!(of(text), [Shape::Other], "{text}");
+        }
+        assert!(shapes("SELEC 1").is_err());
     }
 }

@@ -11,8 +11,9 @@ use super::expect::{Expect, Look, Prepared, Run};
 use super::load::{Load, Part};
 use super::{Session, Stall};
 use crate::catalogs::{Basis, Planned};
+use crate::firewall::{Decision, Stopped};
 use crate::refusal::Refusal;
-use crate::trace::{Intent, Refused, Touched};
+use crate::trace::{Intent, Judged, Refused, Touched};
 
 /// What the session knows; `None` is to be looked up before the next plan.
 #[derive(Default)]
@@ -50,6 +51,7 @@ impl Session {
 
     /// Plans a text, from the cache where nothing that it rests on has changed.
     pub(super) fn plan(&mut self, text: &str) -> Result<(Planned, Arc<Classification>), Stall> {
+        self.pass_firewall(text)?;
         let (catalog, search_path) = self.view_now()?;
         let classification = self.classification()?;
         let basis = Basis { catalog, classification: Arc::clone(&classification), search_path };
@@ -205,6 +207,34 @@ impl Session {
             self.leave_trace_of_refusal(&refusal);
             refusal
         })
+    }
+
+    fn pass_firewall(&self, text: &str) -> Result<(), Refusal> {
+        let (stopped, refused) = match self.shared.firewall.judge(&self.who.principal, text) {
+            Decision::Pass => return Ok(()),
+            Decision::Report(stopped) => (stopped, false),
+            Decision::Refuse(stopped) => (stopped, true),
+        };
+        let Stopped { why, fingerprint } = &stopped;
+        let who = &self.who;
+        tracing::warn!(principal = %who.principal, fingerprint, refused, why, "the firewall does not allow a statement");
+        let entry = Judged {
+            session: &who.session,
+            principal: &who.principal,
+            client: &who.client,
+            database: &who.database,
+            outcome: if refused { "refused" } else { "passed" },
+            fingerprint,
+            why,
+        };
+        let _ = self.shared.trace.append("firewall", &entry);
+        if let Some(recording) = &self.shared.recording {
+            recording.note(text);
+        }
+        let refusal = Refusal::new("42501", "the firewall does not allow the statement")
+            .detail(format!("Its fingerprint is `{fingerprint}`, the principal `{}`: {why}.", who.principal))
+            .hint("If the application needs it, have the gateway's administrator add it to the list of allowed statements.");
+        if refused { Err(refusal) } else { Ok(()) }
     }
 
     fn leave_trace_of_refusal(&self, refusal: &Refusal) {
