@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use drieslot_link::{Client, Fingerprint, LinkError, TlsIdentity};
+use drieslot_link::{Client, Fingerprint, LinkError, Response, TlsIdentity};
 use drieslot_register::client::ClientError;
 use drieslot_register::follow::Follower;
 use drieslot_register::statement::{KeyCheck, ShareChecks, Statement};
@@ -202,7 +202,7 @@ impl Replicas {
         self.ask::<ConfirmAnswer>("/confirm", request).await.map(|answer| answer.signature)
     }
 
-    /// The first that answers will do; where none does, the refusal of one that could be reached says most.
+    /// The first that answers will do; where none does, what one that could be reached said tells most.
     async fn ask<T: DeserializeOwned>(&self, target: &str, request: &impl Serialize) -> Result<T, KeyError> {
         let function = self.function;
         let unreachable = |why: String| KeyError::Unreachable { function, why };
@@ -210,22 +210,23 @@ impl Replicas {
         let mut failed = unreachable("none is configured".into());
         for client in &self.clients {
             let address = client.address();
-            let error = match client.post(target, body.clone()).await {
-                Ok((200, body)) => match serde_json::from_slice(&body) {
+            let error = match client.post_for_answer(target, body.clone()).await {
+                Ok(Response { status: 200, body, .. }) => match serde_json::from_slice(&body) {
                     Ok(answer) => return Ok(answer),
                     // serde's message could quote the share.
                     Err(_) => unreachable(format!("{address} gave an answer that is not understood")),
                 },
-                Ok((status, why)) => {
-                    let why = String::from_utf8_lossy(&why).into_owned();
+                Ok(Response { status, body, retry_after_s }) => {
+                    let why = String::from_utf8_lossy(&body).into_owned();
                     match status {
+                        429 => KeyError::Limited { function, retry_after_s: retry_after_s.unwrap_or(1) },
                         403 | 409 => KeyError::Refused { function, why },
                         _ => unreachable(format!("{address}: {why}")),
                     }
                 }
                 Err(error) => unreachable(error.to_string()),
             };
-            if !matches!(failed, KeyError::Refused { .. }) {
+            if !matches!(failed, KeyError::Refused { .. } | KeyError::Limited { .. }) {
                 failed = error;
             }
         }

@@ -16,11 +16,10 @@ use tokio::task::AbortHandle;
 
 use crate::Clock;
 use crate::ask::{Custodians, Leased};
+use crate::pause::Pause;
 
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_millis(500);
-/// A renewal that failed is tried again after this.
-const RETRY: Duration = Duration::from_secs(5);
 
 /// Where the custodians are.
 #[derive(Clone, Debug, Deserialize)]
@@ -59,6 +58,14 @@ pub enum KeyError {
         /// What it answered.
         why: String,
     },
+    /// A custodian was asked too often.
+    #[error("the custodian of {function} was asked too often; it may be asked again in {retry_after_s} s")]
+    Limited {
+        /// Which function.
+        function: Function,
+        /// What it answered, in seconds.
+        retry_after_s: u64,
+    },
     /// No custodian of a function answered.
     #[error("no custodian of {function} could be asked: {why}")]
     Unreachable {
@@ -92,6 +99,9 @@ impl KeyError {
             Self::Config(_) => "Correct the [keys] section of the configuration.",
             Self::Denied(_) => "Have a mandate signed by all three functions that covers this column now.",
             Self::Refused { .. } => "Ask that custodian's officers; its journal holds the refusal.",
+            Self::Limited { .. } => {
+                "Wait; if it lasts, look which gateway asks so often (its journal says), or raise [limits] there."
+            }
             Self::Unreachable { .. } => {
                 "Start that custodian or a replica of it, and check address and TLS fingerprint."
             }
@@ -111,8 +121,8 @@ pub struct Keyring {
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
-/// Whoever holds it asks the custodians.
-type Turn = Arc<tokio::sync::Mutex<()>>;
+/// Whoever holds it asks the custodians, or finds that it is too early to ask.
+type Turn = Arc<tokio::sync::Mutex<Pause>>;
 
 /// By domain and epoch.
 type HeldKeys = HashMap<Domain, HashMap<u16, Held>>;
@@ -166,10 +176,13 @@ impl Keyring {
             return Ok(key);
         }
         let turn = self.turn(domain, epoch);
-        let _turn = turn.lock().await;
-        match self.cached(domain, epoch) {
-            Some(key) => Ok(key),
-            None => self.fetch(domain, epoch).await,
+        let mut pause = turn.lock().await;
+        if let Some(key) = self.cached(domain, epoch) {
+            return Ok(key);
+        }
+        match pause.holds(Instant::now(), self.custodians.state().revision()) {
+            Some(error) => Err(error),
+            None => self.ask(domain, epoch, &mut pause).await.map_err(|(error, _)| error),
         }
     }
 
@@ -188,6 +201,27 @@ impl Keyring {
             held.revision.store(state.revision(), Ordering::Release);
         }
         held.runs(Instant::now(), self.custodians.now()).then(|| Arc::clone(&held.key))
+    }
+
+    /// Asks the custodians; an error comes with the moment from which on they may be asked again.
+    async fn ask(&self, domain: &Domain, epoch: u16, pause: &mut Pause) -> Result<Arc<CellKey>, (KeyError, Instant)> {
+        let revision = self.custodians.state().revision();
+        match self.fetch(domain, epoch).await {
+            Ok(key) => {
+                pause.answered();
+                Ok(key)
+            }
+            // No custodian was asked.
+            Err(error @ KeyError::Denied(_)) => Err((error, Instant::now())),
+            Err(error) => {
+                let mut random = [0_u8];
+                // Without randomness the pause is the shortest, and the custodians keep their limits.
+                let _ = aws_lc_rs::rand::fill(&mut random);
+                let [random] = random;
+                let until = pause.failed(&error, Instant::now(), revision, random);
+                Err((error, until))
+            }
+        }
     }
 
     async fn fetch(&self, domain: &Domain, epoch: u16) -> Result<Arc<CellKey>, KeyError> {
@@ -244,18 +278,21 @@ impl Keyring {
         due.collect()
     }
 
-    /// A refusal ends the lease at once; a custodian that cannot be reached only lets it run out.
+    /// A refusal ends the lease at once; a custodian that cannot be reached or is asked too often only lets it run out.
     async fn renew(&self, domain: Domain, epoch: u16) {
         let turn = self.turn(&domain, epoch);
-        let Ok(_turn) = turn.try_lock() else { return };
-        let Err(error) = self.fetch(&domain, epoch).await else { return };
+        let Ok(mut pause) = turn.try_lock() else { return };
+        let Err((error, again)) = self.ask(&domain, epoch, &mut pause).await else { return };
         tracing::warn!(%domain, epoch, %error, "a key's lease is not renewed");
         let mut held = self.write();
         let Some(epochs) = held.get_mut(&domain) else { return };
         match error {
-            KeyError::Unreachable { .. } | KeyError::Unconfirmed { .. } | KeyError::Config(_) => {
+            KeyError::Unreachable { .. }
+            | KeyError::Limited { .. }
+            | KeyError::Unconfirmed { .. }
+            | KeyError::Config(_) => {
                 if let Some(held) = epochs.get_mut(&epoch) {
-                    held.renew_at = Instant::now() + RETRY;
+                    held.renew_at = again;
                 }
             }
             KeyError::Denied(_) | KeyError::Refused { .. } | KeyError::WrongShare { .. } => {

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,12 +21,17 @@ use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use crate::exchange::{ConfirmAnswer, ConfirmRequest, ShareAnswer, ShareRequest};
+use crate::limits::{Limits, LimitsConfig, Window};
 use crate::secret::{self, Credential};
 use crate::token::{SecretHolder, Token, TokenConfig};
 use crate::{Clock, CustodianError};
 
 /// How long a custodian waits for its view of the register to reach that of the gateway that asks.
 const CATCH_UP: Duration = Duration::from_secs(2);
+/// How often it is looked whether a window of limited questions has ended.
+const TICK: Duration = Duration::from_secs(1);
+/// A longer name is not looked up: no domain of a classification has one.
+const MAX_DOMAIN_BYTES: usize = 1_024;
 
 /// Everything that a custodian needs to know. It names files, never secret values.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,6 +63,9 @@ pub struct CustodianConfig {
     /// A view of the register that is older than this, in seconds, gives no share.
     #[serde(default = "default_max_register_age_s")]
     pub max_register_age_s: u64,
+    /// How often each gateway may ask.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 /// Where the configuration says that the secret is.
@@ -67,11 +75,14 @@ pub(crate) enum Place<'a> {
 }
 
 impl CustodianConfig {
-    /// Exactly one place for the secret.
+    /// Exactly one place for the secret, and limits that can be lived with.
     ///
     /// # Errors
     /// `Config`.
     pub fn check(&self) -> Result<(), CustodianError> {
+        if !self.limits.usable() {
+            return Err(CustodianError::Config("[limits] are at least 1; to stop all access, stop the custodian"));
+        }
         self.place().map(drop)
     }
 
@@ -102,6 +113,7 @@ pub struct Custodian {
     key: IdentityKey,
     journal: Journal,
     follower: Arc<Follower>,
+    limits: Mutex<Limits>,
 }
 
 /// Why a request gets no share or signature.
@@ -138,12 +150,28 @@ struct Decision<'a> {
     why: Option<&'a str>,
 }
 
+/// The journal's entry of the questions that were not looked at.
+#[derive(Serialize)]
+struct LimitedEntry {
+    gateway: String,
+    #[serde(flatten)]
+    window: Window,
+}
+
+fn gateway_name(state: &State, peer: &Fingerprint) -> String {
+    match state.part(peer) {
+        Some(Part::Gateway { name }) => name,
+        Some(Part::Custodian { .. } | Part::Register) | None => String::new(),
+    }
+}
+
 impl Custodian {
     /// Opens secret, keys and journal, and begins to follow the register in the current tokio runtime.
     ///
     /// # Errors
     /// Any [`CustodianError`] but `Exists` and `Listen`.
     pub fn open(config: CustodianConfig, clock: Clock) -> Result<Arc<Self>, CustodianError> {
+        config.check()?;
         let secret = match config.place()? {
             Place::File(path, credential) => SecretHolder::Memory(secret::open(path, config.function, credential)?),
             Place::Token(token) => SecretHolder::Token(Token::open(token)?),
@@ -153,7 +181,8 @@ impl Custodian {
         let (journal, _) = Journal::open(&config.journal, JournalConfig::new(&config.origin, journal_key))?;
         let identity = Arc::new(TlsIdentity::load(&config.identity)?);
         let follower = Follower::start(config.register.clone(), identity)?;
-        Ok(Arc::new(Self { config, clock, secret, key, journal, follower }))
+        let limits = Mutex::new(Limits::new(&config.limits));
+        Ok(Arc::new(Self { config, clock, secret, key, journal, follower, limits }))
     }
 
     /// Listens and serves until the future is dropped.
@@ -175,8 +204,48 @@ impl Custodian {
         let door = Arc::clone(&self);
         let authorise =
             move |peer: &Fingerprint| matches!(door.follower.state().part(peer), Some(Part::Gateway { .. }));
+        let windows = Arc::clone(&self);
         let handler = move |peer, request| Arc::clone(&self).answer(peer, request);
-        Ok(drieslot_link::serve(listener, identity, authorise, handler).await?)
+        tokio::select! {
+            served = drieslot_link::serve(listener, identity, authorise, handler) => Ok(served?),
+            () = windows.journal_windows() => Ok(()),
+        }
+    }
+
+    async fn journal_windows(&self) {
+        loop {
+            tokio::time::sleep(TICK).await;
+            self.end_windows(false);
+        }
+    }
+
+    fn end_windows(&self, all: bool) {
+        let ended = self.limits.lock().unwrap_or_else(PoisonError::into_inner).ended(Instant::now(), all);
+        let state = self.follower.state();
+        for window in ended {
+            let gateway = gateway_name(&state, &window.gateway_tls);
+            let entry = LimitedEntry { gateway, window };
+            let time = (self.clock)().to_string();
+            let appended = entry::encode("limited", &time, &entry).and_then(|bytes| self.journal.append(bytes));
+            if let Err(error) = appended {
+                tracing::error!(%error, "the journal refuses an entry of limited questions");
+            }
+        }
+    }
+
+    /// The first thing that is asked of a question: it costs neither a look at the register nor a journal entry.
+    fn limit(&self, peer: Fingerprint, domain: &str) -> Result<(), Response> {
+        if domain.len() > MAX_DOMAIN_BYTES {
+            return Err(Response::new(400, "no domain has so long a name"));
+        }
+        let taken = self.limits.lock().unwrap_or_else(PoisonError::into_inner).take(peer, domain, Instant::now());
+        let Err(limited) = taken else { return Ok(()) };
+        if limited.first {
+            let gateway = gateway_name(&self.follower.state(), &peer);
+            tracing::warn!(%gateway, "a gateway asks too often; the journal will say how often");
+        }
+        let what = if limited.by_domain { "this gateway asked for this domain" } else { "this gateway asked" };
+        Err(Response::too_many(format!("{what} too often"), limited.retry_after_s))
     }
 
     /// Its view of the register.
@@ -184,11 +253,12 @@ impl Custodian {
         &self.follower
     }
 
-    /// Writes what is queued and a last checkpoint.
+    /// Writes what is queued, the windows of limited questions, and a last checkpoint.
     ///
     /// # Errors
     /// `Journal`.
     pub fn close(&self) -> Result<(), CustodianError> {
+        self.end_windows(true);
         Ok(self.journal.close()?)
     }
 
@@ -209,6 +279,9 @@ impl Custodian {
             Ok(request) => request,
             Err(error) => return Response::new(400, error.to_string()),
         };
+        if let Err(limited) = self.limit(peer, &request.domain) {
+            return limited;
+        }
         self.catch_up(request.revision).await;
         let domain = Domain(request.domain.clone());
         let state = self.follower.state();
@@ -236,6 +309,9 @@ impl Custodian {
             Ok(other) => return Response::new(403, format!("a custodian signs key-checks, not a {}", other.kind())),
             Err(refusal) => return Response::new(400, refusal.to_string()),
         };
+        if let Err(limited) = self.limit(peer, &check.domain) {
+            return limited;
+        }
         let domain = Domain(check.domain.clone());
         let state = self.follower.state();
         let decided = self
@@ -318,14 +394,10 @@ impl Custodian {
         epoch: u16,
         decided: &Result<Granted, Refused>,
     ) -> Result<(), Refused> {
-        let gateway = match state.part(peer) {
-            Some(Part::Gateway { name }) => name,
-            Some(Part::Custodian { .. } | Part::Register) | None => String::new(),
-        };
         let granted = decided.as_ref().ok();
         let decision = Decision {
             outcome: if granted.is_some() { "granted" } else { "refused" },
-            gateway,
+            gateway: gateway_name(state, peer),
             gateway_tls: *peer,
             domain: &domain.0,
             epoch,

@@ -1,229 +1,22 @@
-//! Register, three custodians and a gateway's keyring over loopback.
+//! Three custodians and a gateway: keys, refusals, leases, and what each of them must not do.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
 
-#[path = "../../register/tests/people/mod.rs"]
-mod people;
+mod world;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use drieslot_custodian::client::{CustodianAddress, KeyError, Keyring, KeyringConfig};
-use drieslot_custodian::server::{Custodian, CustodianConfig};
-use drieslot_custodian::{
-    Credential, CredentialKind, CustodianError, KEY_FILE, NewSecret, SECRET_FILE, TLS_FOLDER, init,
-};
-use drieslot_journal::{IdentityKey, Reader, entry};
+use drieslot_custodian::server::CustodianConfig;
+use drieslot_custodian::{CustodianError, NewSecret, SECRET_FILE, TLS_FOLDER, init};
 use drieslot_link::{Client, Fingerprint, Response, TlsIdentity};
-use drieslot_register::client::RegisterClient;
-use drieslot_register::follow::{FollowConfig, Follower};
-use drieslot_register::server::{Register, RegisterConfig};
-use drieslot_register::signature::identity_public_key;
-use drieslot_register::statement::Statement;
+use drieslot_register::follow::Follower;
 use drieslot_register::{Function, Hex32};
 use drieslot_schema::Domain;
-use people::{APPROVERS, PERSONS, Part, People, TENANT, classification, mandate, now, paper_part, revocation};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use world::people::{TENANT, mandate, now, revocation};
 
-static COUNT: AtomicU32 = AtomicU32::new(0);
-
-struct World {
-    folder: PathBuf,
-    people: People,
-    follow: FollowConfig,
-    admin: RegisterClient,
-    gateway: Arc<TlsIdentity>,
-    register: JoinHandle<()>,
-    open_register: Arc<Register>,
-    custodians: BTreeMap<Function, Running>,
-    lease_s: u64,
-}
-
-struct Running {
-    custodian: Arc<Custodian>,
-    task: JoinHandle<()>,
-    address: String,
-    tls: Fingerprint,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        // A journal that still writes would make its folder anew.
-        self.register.abort();
-        let _ = self.open_register.close();
-        for running in self.custodians.values() {
-            running.task.abort();
-            let _ = running.custodian.close();
-        }
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn credential(folder: &Path) -> Credential {
-    Credential { file: folder.with_extension("credential"), kind: CredentialKind::Key }
-}
-
-async fn listener() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    (listener, address)
-}
-
-/// An address where nobody listens.
-async fn closed_port() -> String {
-    listener().await.1
-}
-
-fn person() -> Domain {
-    Domain("person".into())
-}
-
-impl World {
-    /// With the charter, a classification and mandate `m1` in force, and all custodians running.
-    async fn new(lease_s: u64) -> Self {
-        let number = COUNT.fetch_add(1, Ordering::SeqCst);
-        let folder = std::env::temp_dir().join(format!("drieslot-locks-{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
-        let tls = |name: &str| Arc::new(TlsIdentity::create(&folder.join(name), name).unwrap());
-        let (admin, gateway, register) = (tls("admin"), tls("gateway"), tls("register"));
-        let key = IdentityKey::generate().unwrap();
-        key.save(&folder.join("register.key")).unwrap();
-        let people = People::new();
-        let parts = Function::ALL.map(|function| {
-            let folder = folder.join(function.to_string());
-            let made =
-                init(&folder, &format!("custodian-{function}"), function, &NewSecret::File(&credential(&folder)))
-                    .unwrap();
-            (function, Part { tls: made.tls, key: made.key })
-        });
-        let gateway_part = Part { tls: gateway.fingerprint(), key: paper_part("g").0.key };
-        let register_part = Part { tls: register.fingerprint(), key: identity_public_key(&key).unwrap() };
-        let charter = people::charter(&people, &parts, &gateway_part, &register_part);
-        let charter = Statement::Charter(charter).to_text().unwrap();
-        let (listener, address) = listener().await;
-        let config = RegisterConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            tenant: TENANT.into(),
-            charter_sha256: Hex32::sha256(&charter),
-            admin_tls: admin.fingerprint(),
-            folder: folder.join("journal"),
-            key: folder.join("register.key"),
-            identity: folder.join("register"),
-        };
-        let follow = FollowConfig {
-            register_address: address.clone(),
-            register_tls: register.fingerprint(),
-            charter_sha256: config.charter_sha256,
-        };
-        let server = Register::open(config, Arc::new(now)).unwrap();
-        let open_register = Arc::clone(&server);
-        let register_task = tokio::spawn(async move { server.serve(listener).await.unwrap() });
-        let admin = RegisterClient::new(&admin, register.fingerprint(), &address).unwrap();
-        let custodians = BTreeMap::new();
-        let mut world = Self {
-            folder,
-            people,
-            follow,
-            admin,
-            gateway,
-            register: register_task,
-            open_register,
-            custodians,
-            lease_s,
-        };
-        let all: Vec<&str> = PERSONS.iter().map(|(name, _)| *name).collect();
-        world.admin.submit(&charter, &world.people.sign_all(&all, &charter)).await.unwrap();
-        world.enact(&classification("c1", None, "")).await;
-        world.enact(&mandate("m1", "")).await;
-        for function in Function::ALL {
-            world.start(function, 30).await;
-        }
-        world
-    }
-
-    async fn enact(&self, text: &str) {
-        assert!(self.admin.submit(text, &self.people.sign_all(&APPROVERS, text)).await.unwrap().in_force);
-    }
-
-    async fn start(&mut self, function: Function, max_register_age_s: u64) {
-        let running = self.run(function, max_register_age_s, "").await;
-        self.custodians.insert(function, running);
-    }
-
-    /// A custodian of this function, with its secret and identity; a replica has a journal of its own.
-    async fn run(&self, function: Function, max_register_age_s: u64, replica: &str) -> Running {
-        let folder = self.folder.join(function.to_string());
-        let config = CustodianConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            function,
-            secret: Some(folder.join(SECRET_FILE)),
-            credential: Some(credential(&folder)),
-            pkcs11: None,
-            key: folder.join(KEY_FILE),
-            identity: folder.join(TLS_FOLDER),
-            journal: folder.join(format!("journal{replica}")),
-            origin: format!("{TENANT}/custodian-{function}{replica}"),
-            register: self.follow.clone(),
-            lease_s: self.lease_s,
-            max_register_age_s,
-        };
-        let tls = TlsIdentity::load(&config.identity).unwrap().fingerprint();
-        let custodian = Custodian::open(config, Arc::new(now)).unwrap();
-        let (listener, address) = listener().await;
-        let serving = Arc::clone(&custodian);
-        let task = tokio::spawn(async move { serving.serve(listener).await.unwrap() });
-        custodian.follower().ready().await.unwrap();
-        Running { custodian, task, address, tls }
-    }
-
-    async fn stop(&mut self, function: Function) {
-        let running = self.custodians.remove(&function).unwrap();
-        running.task.abort();
-        let _ = running.task.await;
-        running.custodian.close().unwrap();
-    }
-
-    fn addresses(&self) -> Vec<CustodianAddress> {
-        let address = |(function, running): (&Function, &Running)| CustodianAddress {
-            function: *function,
-            address: running.address.clone(),
-            tls: running.tls,
-        };
-        self.custodians.iter().map(address).collect()
-    }
-
-    async fn keyring_with(&self, custodians: Vec<CustodianAddress>) -> (Arc<Keyring>, Arc<Follower>) {
-        let follower = Follower::start(self.follow.clone(), Arc::clone(&self.gateway)).unwrap();
-        follower.ready().await.unwrap();
-        let config = KeyringConfig { custodians };
-        let keyring = Keyring::new(config, Arc::clone(&self.gateway), Arc::clone(&follower), Arc::new(now)).unwrap();
-        (keyring, follower)
-    }
-
-    async fn keyring(&self) -> (Arc<Keyring>, Arc<Follower>) {
-        self.keyring_with(self.addresses()).await
-    }
-
-    /// Bodies of the entries of one kind in a custodian's journal, once it was stopped.
-    fn journal(&self, function: Function, kind: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
-        let reader = Reader::open(&self.folder.join(function.to_string()).join("journal")).unwrap();
-        let entries = reader.entries(0, reader.size()).unwrap();
-        let decoded = entries.map(|entry| entry::decode(&entry.unwrap().1).unwrap());
-        decoded.filter(|entry| entry.kind == kind).map(|entry| entry.body).collect()
-    }
-}
-
-async fn within(limit: Duration, what: &str, reached: impl Fn() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !reached() {
-        assert!(begun.elapsed() < limit, "{what}: not within {limit:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    begun.elapsed()
-}
+use world::*;
 
 #[tokio::test]
 async fn three_custodians_make_a_key_and_each_journals_it_first() {
@@ -484,7 +277,10 @@ fn configurations_are_read_and_unknown_fields_refused() {
     );
     let config: CustodianConfig = toml::from_str(&text).unwrap();
     assert_eq!((config.lease_s, config.max_register_age_s), (900, 30));
+    assert_eq!((config.limits.domain_burst, config.limits.gateway_per_minute), (60, 1_200));
     config.check().unwrap();
+    let limited = toml::from_str::<CustodianConfig>(&format!("{text}[limits]\ndomain_burst = 0\n")).unwrap();
+    assert!(matches!(limited.check(), Err(CustodianError::Config(_))), "a limit of nothing");
     let token = "[pkcs11]\nmodule = \"/lib/hsm.so\"\ntoken = \"t\"\nkey = \"k\"\npin_file = \"pin\"\n";
     let credential = "[credential]\nfile = \"/run/credentials/key\"\nkind = \"key\"\n";
     let check = |text: &str| toml::from_str::<CustodianConfig>(text).unwrap().check();

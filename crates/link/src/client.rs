@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::pinning::client_config;
-use crate::{Fingerprint, LinkError, MAX_BODY_BYTES, TlsIdentity};
+use crate::{Fingerprint, LinkError, MAX_BODY_BYTES, Response, TlsIdentity};
 
 /// Requests at once to one peer; more wait.
 const MAX_AT_ONCE: usize = 4;
@@ -62,7 +62,8 @@ impl Client {
     /// # Errors
     /// `Unreachable`, `Timeout`, `Answer`.
     pub async fn get_within(&self, target: &str, limit: Duration) -> Result<(u16, Bytes), LinkError> {
-        self.send(hyper::Method::GET, target, Bytes::new(), limit).await
+        let answer = self.send(hyper::Method::GET, target, Bytes::new(), limit).await?;
+        Ok((answer.status, answer.body))
     }
 
     /// POST; status and body; at most 10 s.
@@ -70,6 +71,15 @@ impl Client {
     /// # Errors
     /// `Unreachable`, `Timeout`, `Answer`.
     pub async fn post(&self, target: &str, body: impl Into<Bytes>) -> Result<(u16, Bytes), LinkError> {
+        let answer = self.post_for_answer(target, body).await?;
+        Ok((answer.status, answer.body))
+    }
+
+    /// As [`Client::post`], with what the answer's head says.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Timeout`, `Answer`.
+    pub async fn post_for_answer(&self, target: &str, body: impl Into<Bytes>) -> Result<Response, LinkError> {
         self.send(hyper::Method::POST, target, body.into(), ANSWER_TIMEOUT).await
     }
 
@@ -79,7 +89,7 @@ impl Client {
         target: &str,
         body: Bytes,
         limit: Duration,
-    ) -> Result<(u16, Bytes), LinkError> {
+    ) -> Result<Response, LinkError> {
         let request = hyper::Request::builder()
             .method(method)
             .uri(target)
@@ -94,7 +104,7 @@ impl Client {
         timeout(limit, exchange).await.map_err(late)?
     }
 
-    async fn exchange(&self, mut request: hyper::Request<Full<Bytes>>) -> Result<(u16, Bytes), LinkError> {
+    async fn exchange(&self, mut request: hyper::Request<Full<Bytes>>) -> Result<Response, LinkError> {
         // A kept connection may have been closed meanwhile; only a request that never left is sent again.
         while let Some(mut sender) = self.take_idle() {
             match sender.try_send_request(request).await {
@@ -114,12 +124,15 @@ impl Client {
         &self,
         sender: SendRequest<Full<Bytes>>,
         response: hyper::Response<hyper::body::Incoming>,
-    ) -> Result<(u16, Bytes), LinkError> {
+    ) -> Result<Response, LinkError> {
         let status = response.status().as_u16();
+        // A date, which HTTP allows too, is not used between parts.
+        let retry_after = response.headers().get(hyper::header::RETRY_AFTER);
+        let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
         let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await;
         let body = body.map_err(|error| self.answer(error))?.to_bytes();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
-        Ok((status, body))
+        Ok(Response { status, body, retry_after_s })
     }
 
     fn take_idle(&self) -> Option<SendRequest<Full<Bytes>>> {

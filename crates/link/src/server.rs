@@ -1,8 +1,9 @@
 //! One server loop: accepts, checks who it is at every connection and again at every request, and hands requests on.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,12 +51,19 @@ pub struct Response {
     pub status: u16,
     /// At most [`MAX_BODY_BYTES`].
     pub body: Bytes,
+    /// `Retry-After`, in seconds.
+    pub retry_after_s: Option<u64>,
 }
 
 impl Response {
     /// An answer of any status.
     pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
-        Self { status, body: body.into() }
+        Self { status, body: body.into(), retry_after_s: None }
+    }
+
+    /// 429: asked too often.
+    pub fn too_many(why: impl Into<Bytes>, retry_after_s: u64) -> Self {
+        Self { status: 429, body: why.into(), retry_after_s: Some(retry_after_s) }
     }
 }
 
@@ -64,6 +72,8 @@ impl Response {
 pub struct Limits {
     /// Connections at once; more wait in the listen queue.
     pub connections: usize,
+    /// Connections of one peer at once; more are closed, so that no peer takes the others' places.
+    pub connections_per_peer: usize,
     /// For the TLS handshake.
     pub handshake_timeout: Duration,
     /// For a request's head, and for the wait between requests.
@@ -77,6 +87,7 @@ impl Default for Limits {
         let seconds = Duration::from_secs;
         Self {
             connections: 1_000,
+            connections_per_peer: 64,
             handshake_timeout: seconds(10),
             head_timeout: seconds(60),
             body_timeout: seconds(10),
@@ -123,7 +134,7 @@ where
     let authorise: Authorise = Arc::new(authorise);
     let config = server_config(&identity, Arc::clone(&authorise))?;
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let door = Arc::new(Door { acceptor, authorise, handler, limits });
+    let door = Arc::new(Door { acceptor, authorise, handler, limits, present: Mutex::default() });
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -147,6 +158,36 @@ struct Door<H> {
     authorise: Authorise,
     handler: H,
     limits: Limits,
+    /// Connections of each peer. Changed by [`Present`] alone.
+    present: Mutex<HashMap<Fingerprint, usize>>,
+}
+
+/// One connection of a peer, while it lasts.
+struct Present<'a> {
+    peers: &'a Mutex<HashMap<Fingerprint, usize>>,
+    peer: Fingerprint,
+}
+
+impl<'a> Present<'a> {
+    fn enter(peers: &'a Mutex<HashMap<Fingerprint, usize>>, peer: Fingerprint, most: usize) -> Option<Self> {
+        let mut counts = peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(peer).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Self { peers, peer })
+    }
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        let mut counts = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.peer) {
+            *count -= 1;
+        }
+        counts.retain(|_, count| *count > 0);
+    }
 }
 
 impl<H, F> Door<H>
@@ -163,9 +204,13 @@ where
         };
         let certificate = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let Some(Ok(peer)) = certificate.map(fingerprint_of) else { return };
+        let Some(_present) = Present::enter(&self.present, peer, self.limits.connections_per_peer) else {
+            return tracing::warn!(%peer, "a peer has too many connections; this one is closed");
+        };
         let head_timeout = self.limits.head_timeout;
+        let door = Arc::clone(&self);
         let service = service_fn(move |request| {
-            let door = Arc::clone(&self);
+            let door = Arc::clone(&door);
             async move { Ok::<_, Infallible>(door.answer(peer, request).await) }
         });
         let served = http1::Builder::new()
@@ -189,6 +234,9 @@ where
         let mut response = hyper::Response::new(Full::new(answer.body));
         *response.status_mut() =
             hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(seconds) = answer.retry_after_s {
+            response.headers_mut().insert(hyper::header::RETRY_AFTER, seconds.into());
+        }
         response
     }
 
@@ -221,6 +269,38 @@ mod tests {
     use super::{Limits, Response, serve_with_limits};
     use crate::TlsIdentity;
     use crate::pinning::client_config;
+
+    #[tokio::test]
+    async fn a_peer_has_its_own_places_and_not_the_others() {
+        let folder = std::env::temp_dir().join(format!("drieslot-places-{}", std::process::id()));
+        let identity = |name: &str| Arc::new(TlsIdentity::create(&folder.join(name), name).unwrap());
+        let (me, one, two) = (identity("me"), identity("one"), identity("two"));
+        std::fs::remove_dir_all(&folder).unwrap();
+        let limits = Limits { connections_per_peer: 2, ..Limits::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let handler = |_, _| std::future::ready(Response::new(200, "ok"));
+        let server = tokio::spawn(serve_with_limits(listener, Arc::clone(&me), |_| true, handler, limits));
+        let ask = async |peer: &TlsIdentity| {
+            let connector = TlsConnector::from(Arc::new(client_config(peer, me.fingerprint()).unwrap()));
+            let socket = TcpStream::connect(address).await.unwrap();
+            let mut tls = connector.connect("drieslot".try_into().unwrap(), socket).await.unwrap();
+            tls.write_all(b"GET / HTTP/1.1\r\nhost: drieslot\r\n\r\n").await.unwrap();
+            let mut bytes = [0; 64];
+            let count = tls.read(&mut bytes).await.unwrap_or(0);
+            (tls, String::from_utf8_lossy(&bytes[..count]).contains("200"))
+        };
+        let (first, second) = (ask(&one).await, ask(&one).await);
+        assert!(first.1 && second.1);
+        assert!(!ask(&one).await.1, "a third connection of the same peer is served");
+        assert!(ask(&two).await.1, "another peer is not served");
+        drop(first);
+        let begun = Instant::now();
+        while !ask(&one).await.1 {
+            assert!(begun.elapsed() < Duration::from_secs(5), "a place that was left stays taken");
+        }
+        server.abort();
+    }
 
     /// Admitted peers that dribble a head or a body, one byte at a time.
     #[tokio::test]
