@@ -21,7 +21,7 @@ use vsss_rs::Gf256;
 use zeroize::Zeroizing;
 
 use crate::CustodianError;
-use crate::secret::read_private;
+use crate::private::read_private;
 
 const VERSION: u8 = 1;
 const SIGNED: &[u8] = b"drieslot escrow share v1\n";

@@ -12,6 +12,7 @@ mod exchange;
 mod init;
 mod limits;
 mod pause;
+mod private;
 mod recover;
 mod secret;
 pub mod server;

@@ -17,7 +17,8 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::escrow::{self, Deposit, Recipient, Set, refuse};
-use crate::secret::{self, read_private, write_new};
+use crate::private::{read_private, write_new};
+use crate::secret;
 use crate::server::{CustodianConfig, Place};
 use crate::{CustodianError, Introduction};
 

@@ -6,10 +6,7 @@
 //! `PBKDF2-HMAC-SHA-256(passphrase, salt, iterations)` for a passphrase
 //! ([RFC 8018](https://www.rfc-editor.org/rfc/rfc8018)); function and derivation are authenticated with it.
 
-use std::fs;
-use std::io::{Read, Write};
 use std::num::NonZeroU32;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -22,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::CustodianError;
+use crate::private::{read_private, write_new};
 
 const INFO: &[u8] = b"drieslot function secret v1";
 const VERSION: u8 = 1;
@@ -30,7 +28,6 @@ const ITERATIONS: u32 = 600_000;
 const MAX_ITERATIONS: u32 = 100_000_000;
 const MIN_KEY_BYTES: usize = 32;
 const MIN_PASSPHRASE_BYTES: usize = 16;
-const MAX_FILE_BYTES: usize = 64 << 10;
 
 /// What opens a sealed secret.
 #[derive(Clone, Debug, Deserialize)]
@@ -182,31 +179,11 @@ fn derive(credential: &Credential, salt: &[u8], iterations: u32) -> Result<LessS
     Ok(LessSafeKey::new(unbound))
 }
 
-pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, CustodianError> {
-    let at = |source| CustodianError::File { path: path.to_owned(), source };
-    let file = fs::File::open(path).map_err(at)?;
-    if file.metadata().map_err(at)?.permissions().mode() & 0o077 != 0 {
-        let why = "others than its owner may read it: chmod 600, and consider it as known to them".into();
-        return Err(CustodianError::Secret { path: path.to_owned(), why });
-    }
-    // Sized ahead, so that no half-filled copy is left behind by growth.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES));
-    file.take(MAX_FILE_BYTES as u64).read_to_end(&mut bytes).map_err(at)?;
-    Ok(bytes)
-}
-
-pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CustodianError> {
-    let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let at = |source: std::io::Error| match source.kind() == std::io::ErrorKind::AlreadyExists {
-        true => CustodianError::Exists(path.to_owned()),
-        false => CustodianError::File { path: path.to_owned(), source },
-    };
-    let mut file = opened.map_err(at)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn write(path: &Path, bytes: &[u8], mode: u32) {

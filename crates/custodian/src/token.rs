@@ -19,7 +19,7 @@ use serde::Deserialize;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::CustodianError;
-use crate::secret::read_private;
+use crate::private::read_private;
 
 const SECRET_BYTES: u64 = 32;
 
