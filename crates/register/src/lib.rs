@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod entry;
+mod epochs;
 mod exchange;
 pub mod follow;
 mod loosening;
@@ -18,6 +19,7 @@ pub mod signature;
 mod state;
 pub mod statement;
 
+pub use epochs::{EpochsInUse, FIRST_EPOCH, OpenRotation};
 pub use exchange::Receipt;
 pub use permit::{Denied, DomainDenied, Operation, Part, Permit, Use};
 pub use record::{Record, Signer, Status};

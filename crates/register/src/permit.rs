@@ -58,9 +58,9 @@ pub struct Denied {
 /// A domain's key may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// The mandate that lasts longest.
+    /// The mandate that lasts longest, or `rotation` and the id of the rotation that lets its worker have the key.
     pub mandate: String,
-    /// When it ends.
+    /// When that ends.
     pub valid_until: Timestamp,
 }
 

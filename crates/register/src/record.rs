@@ -89,6 +89,14 @@ impl Rule {
         Self::Quorums(vec![(Function::Structure, quorum.structure)])
     }
 
+    pub(crate) fn keys(quorum: Quorum) -> Self {
+        Self::Quorums(vec![(Function::Keys, quorum.keys)])
+    }
+
+    pub(crate) fn structure_and_keys(quorum: Quorum) -> Self {
+        Self::Quorums([Function::Structure, Function::Keys].map(|function| (function, quorum.of(function))).to_vec())
+    }
+
     /// What is still missing, each as a phrase; empty where the rule is met.
     fn missing(&self, signers: &[Signer]) -> Vec<String> {
         let of = |function| signers.iter().filter(|signer| signer.function == Some(function)).count();

@@ -213,7 +213,10 @@ impl Register {
             | Statement::Charter(_)
             | Statement::Classification(_)
             | Statement::Revocation(_)
-            | Statement::KeyCheck(_) => Ok(()),
+            | Statement::KeyCheck(_)
+            | Statement::KeyPolicy(_)
+            | Statement::Rotation(_)
+            | Statement::Retirement(_) => Ok(()),
         }
     }
 

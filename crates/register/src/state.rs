@@ -10,12 +10,15 @@ use jiff::Timestamp;
 
 use crate::Refusal;
 use crate::entry::{Entry, SignatureEntry};
+use crate::epochs::{Epochs, EpochsInUse, OpenRotation};
 use crate::loosening::loosened;
 use crate::mandates::{Mandates, why_not};
 use crate::permit::{Denied, DomainDenied, Operation, Part, Permit, Use};
 use crate::record::{Record, Rule, Status};
 use crate::signature::signing_key;
-use crate::statement::{Charter, Classification, Hex32, KeyCheck, Kind, Mandate, Statement};
+use crate::statement::{
+    Charter, Classification, Hex32, KeyCheck, KeyPolicy, Kind, Mandate, Retirement, Rotation, Statement,
+};
 
 /// Most tables of statements are small; a state of 10,000 statements is cloned in milliseconds.
 #[derive(Clone, Debug)]
@@ -36,6 +39,9 @@ pub struct State {
     mandates: Mandates,
     /// In force.
     key_checks: BTreeMap<(Domain, u16), Arc<KeyCheck>>,
+    epochs: Epochs,
+    /// In force.
+    key_policy: Option<Arc<KeyPolicy>>,
 }
 
 /// What an entry did.
@@ -78,6 +84,8 @@ impl State {
             classifications: BTreeMap::new(),
             mandates: Mandates::default(),
             key_checks: BTreeMap::new(),
+            epochs: Epochs::default(),
+            key_policy: None,
         }
     }
 
@@ -167,6 +175,9 @@ impl State {
                 None => contradicts(format!("there is no mandate `{}` in the register", one.mandate)),
             },
             Statement::KeyCheck(one) => self.admit_key_check(one),
+            Statement::KeyPolicy(one) => self.admit_key_policy(charter, one),
+            Statement::Rotation(one) => self.admit_rotation(charter, one),
+            Statement::Retirement(one) => self.admit_retirement(charter, one),
         }
     }
 
@@ -182,6 +193,7 @@ impl State {
                 None => format!("no classification of database `{database}` is in force: leave `replaces` out"),
             });
         }
+        self.epochs.admit_columns(current.map(|(_, old)| old.as_ref()), &words)?;
         Ok(match current {
             Some((_, old)) if loosened(old, &words).is_none() => Rule::structure(charter.quorum),
             Some(_) | None => Rule::all_functions(charter.quorum),
@@ -209,13 +221,35 @@ impl State {
         if !self.classifications.values().any(|(_, words)| words.protected().any(|one| one.domain == domain)) {
             return contradicts(format!("no classification in force has a domain `{domain}`"));
         }
-        if check.epoch != self.current_epoch(&domain) {
+        if !self.epochs_in_use(&domain).contains(check.epoch) {
             return contradicts(format!("domain `{domain}` is in epoch {}", self.current_epoch(&domain)));
         }
         match self.key_check(&domain, check.epoch) {
             Some(_) => Err(Refusal::Known(format!("a key-check for domain `{domain}`, epoch {}", check.epoch))),
             None => Ok(Rule::Custodians),
         }
+    }
+
+    fn admit_key_policy(&self, charter: &Charter, new: &KeyPolicy) -> Result<Rule, Refusal> {
+        match (self.key_policy.as_ref().map(|policy| &policy.id), &new.replaces) {
+            (current, replaced) if current == replaced.as_ref() => Ok(Rule::keys(charter.quorum)),
+            (Some(id), _) => contradicts(format!("key-policy `{id}` is in force: write replaces = \"{id}\"")),
+            (None, _) => contradicts("no key-policy is in force: leave `replaces` out"),
+        }
+    }
+
+    fn admit_rotation(&self, charter: &Charter, rotation: &Rotation) -> Result<Rule, Refusal> {
+        if !charter.gateway.iter().any(|gateway| gateway.name == rotation.worker) {
+            return contradicts(format!("worker `{}` is no gateway of the charter", rotation.worker));
+        }
+        let columns: Vec<_> = self.classifications.values().flat_map(|(_, words)| words.protected()).collect();
+        self.epochs.admit(rotation, &columns)?;
+        Ok(Rule::structure_and_keys(charter.quorum))
+    }
+
+    fn admit_retirement(&self, charter: &Charter, end: &Retirement) -> Result<Rule, Refusal> {
+        self.epochs.admit_end(end, |domain, epoch| self.key_check(domain, epoch).is_some())?;
+        Ok(Rule::keys(charter.quorum))
     }
 
     fn sign(&mut self, entry: &SignatureEntry) -> Result<Effect, Refusal> {
@@ -286,6 +320,13 @@ impl State {
             Statement::KeyCheck(check) => {
                 self.key_checks.insert((Domain(check.domain.clone()), check.epoch), Arc::new(check.clone()));
             }
+            Statement::KeyPolicy(new) => {
+                if let Some(old) = self.key_policy.replace(Arc::new(new.clone())) {
+                    self.settle(Kind::KeyPolicy, &old.id, Status::Replaced);
+                }
+            }
+            Statement::Rotation(rotation) => self.epochs.start(rotation),
+            Statement::Retirement(retirement) => self.epochs.end(retirement),
         }
         self.mandates.arrange(self.classifications.values().map(|(_, words)| words.as_ref()));
     }
@@ -366,16 +407,22 @@ impl State {
         if let Some(why) = &self.closed {
             return deny(why.to_string());
         }
-        if !matches!(self.part(gateway), Some(Part::Gateway { .. })) {
+        let Some(Part::Gateway { name }) = self.part(gateway) else {
             return deny(format!("the TLS key {gateway} belongs to no gateway of the charter"));
-        }
-        if epoch != self.current_epoch(domain) {
-            return deny(format!("epoch {epoch} is not in use"));
+        };
+        if !self.epochs_in_use(domain).contains(epoch) {
+            return deny(match epoch < self.current_epoch(domain) {
+                true => format!("epoch {epoch} is retired"),
+                false => format!("epoch {epoch} is not in use"),
+            });
         }
         let valid = self.mandates.of_domain(domain).filter(|one| one.holds(now));
         match valid.max_by_key(|one| one.mandate.valid_until) {
             Some(one) => Ok(Use { mandate: one.mandate.id.clone(), valid_until: one.mandate.valid_until }),
-            None => deny(why_not(self.mandates.of_domain(domain), now)),
+            None => match self.epochs.open(domain).filter(|open| open.worker == name) {
+                Some(open) => Ok(Use { mandate: format!("rotation {}", open.id), valid_until: Timestamp::MAX }),
+                None => deny(why_not(self.mandates.of_domain(domain), now)),
+            },
         }
     }
 
@@ -385,8 +432,43 @@ impl State {
     }
 
     /// The epoch that new cells are sealed in.
-    pub fn current_epoch(&self, _domain: &Domain) -> u16 {
-        1
+    pub fn current_epoch(&self, domain: &Domain) -> u16 {
+        self.epochs_in_use(domain).current
+    }
+
+    /// The epochs whose cells may be opened: one, or two while a rotation is open.
+    pub fn epochs_in_use(&self, domain: &Domain) -> EpochsInUse {
+        self.epochs.in_use(domain, |epoch| self.key_check(domain, epoch).is_some())
+    }
+
+    /// The rotation of a domain that is not ended yet.
+    pub fn open_rotation(&self, domain: &Domain) -> Option<&OpenRotation> {
+        self.epochs.open(domain)
+    }
+
+    /// Grows whenever a rotation is opened or ended.
+    pub fn epoch_changes(&self) -> u64 {
+        self.epochs.changes()
+    }
+
+    /// The key-policy in force.
+    pub fn key_policy(&self) -> Option<&Arc<KeyPolicy>> {
+        self.key_policy.as_ref()
+    }
+
+    /// The protected columns of a domain, each with its database.
+    pub fn columns_of<'a>(&'a self, domain: &Domain) -> Vec<(&'a str, &'a schema::Protected)> {
+        let all = self
+            .classifications
+            .iter()
+            .flat_map(|(database, (_, words))| words.protected().map(move |column| (database.as_str(), column)));
+        all.filter(|(_, column)| column.domain == *domain).collect()
+    }
+
+    /// All domains of the classifications in force.
+    pub fn domains(&self) -> BTreeSet<&Domain> {
+        let all = self.classifications.values().flat_map(|(_, words)| words.protected());
+        all.map(|column| &column.domain).collect()
     }
 
     /// A principal's mandates in force, also those whose time has not come or is over.
@@ -403,7 +485,10 @@ impl State {
                 Statement::Charter(_)
                 | Statement::Classification(_)
                 | Statement::Revocation(_)
-                | Statement::KeyCheck(_) => None,
+                | Statement::KeyCheck(_)
+                | Statement::KeyPolicy(_)
+                | Statement::Rotation(_)
+                | Statement::Retirement(_) => None,
             })
             .collect()
     }

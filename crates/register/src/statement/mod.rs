@@ -4,6 +4,7 @@
 
 mod charter;
 mod classification;
+mod rotation;
 mod words;
 
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ pub(crate) use charter::read_key;
 pub use charter::{Charter, CustodianPart, GatewayPart, Person, Quorum, RegisterPart};
 pub(crate) use classification::table_id;
 pub use classification::{Classification, ColumnEntry, ProtectionWord, TableEntry, UnlistedWord};
+pub use rotation::{DomainPolicy, EndedEpoch, KeyPolicy, NewEpoch, Retirement, Rotation};
 pub use words::{Duty, Function, Hex32, HexError, Kind};
 
 /// A mandate: who may do what to which columns, why, until when.
@@ -137,6 +139,12 @@ pub enum Statement {
     Revocation(Revocation),
     /// A domain key's check values.
     KeyCheck(KeyCheck),
+    /// How old an epoch may be.
+    KeyPolicy(KeyPolicy),
+    /// The opening of a new epoch.
+    Rotation(Rotation),
+    /// The end of an old one.
+    Retirement(Retirement),
 }
 
 impl Statement {
@@ -167,6 +175,9 @@ impl Statement {
             Self::Mandate(_) => Kind::Mandate,
             Self::Revocation(_) => Kind::Revocation,
             Self::KeyCheck(_) => Kind::KeyCheck,
+            Self::KeyPolicy(_) => Kind::KeyPolicy,
+            Self::Rotation(_) => Kind::Rotation,
+            Self::Retirement(_) => Kind::Retirement,
         }
     }
 
@@ -178,6 +189,9 @@ impl Statement {
             Self::Mandate(statement) => &statement.id,
             Self::Revocation(statement) => &statement.id,
             Self::KeyCheck(statement) => &statement.id,
+            Self::KeyPolicy(statement) => &statement.id,
+            Self::Rotation(statement) => &statement.id,
+            Self::Retirement(statement) => &statement.id,
         }
     }
 
@@ -189,6 +203,9 @@ impl Statement {
             Self::Mandate(statement) => &statement.tenant,
             Self::Revocation(statement) => &statement.tenant,
             Self::KeyCheck(statement) => &statement.tenant,
+            Self::KeyPolicy(statement) => &statement.tenant,
+            Self::Rotation(statement) => &statement.tenant,
+            Self::Retirement(statement) => &statement.tenant,
         }
     }
 
@@ -200,6 +217,9 @@ impl Statement {
             Self::Mandate(statement) => statement.issued,
             Self::Revocation(statement) => statement.issued,
             Self::KeyCheck(statement) => statement.issued,
+            Self::KeyPolicy(statement) => statement.issued,
+            Self::Rotation(statement) => statement.issued,
+            Self::Retirement(statement) => statement.issued,
         }
     }
 
@@ -212,6 +232,9 @@ impl Statement {
             Self::Mandate(mandate) => mandate.check(),
             Self::Revocation(revocation) => words::check_filled("why", &revocation.why),
             Self::KeyCheck(check) => words::check_filled("domain", &check.domain),
+            Self::KeyPolicy(policy) => policy.check(),
+            Self::Rotation(rotation) => rotation.check(),
+            Self::Retirement(retirement) => retirement.check(),
         }
     }
 }

@@ -18,6 +18,12 @@ pub enum Kind {
     Revocation,
     /// A domain key's check values.
     KeyCheck,
+    /// How old an epoch may be.
+    KeyPolicy,
+    /// The opening of a new epoch.
+    Rotation,
+    /// The end of an old one.
+    Retirement,
 }
 
 impl fmt::Display for Kind {
@@ -28,6 +34,9 @@ impl fmt::Display for Kind {
             Self::Mandate => "mandate",
             Self::Revocation => "revocation",
             Self::KeyCheck => "key-check",
+            Self::KeyPolicy => "key-policy",
+            Self::Rotation => "rotation",
+            Self::Retirement => "retirement",
         })
     }
 }
