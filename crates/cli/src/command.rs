@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Access(AccessArgs),
     /// Write the revocation of a mandate; any one officer may sign it
     Revoke(RevokeArgs),
+    /// The epochs of keys: how old they are, and bringing cells over to the next one
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Classifications
     #[command(subcommand)]
     Classify(ClassifyCommand),
@@ -254,6 +257,60 @@ pub(crate) struct RevokeArgs {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) client: RegisterClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Each domain's epoch, its age, the limit of the key-policy, and whether a rotation is open
+    Status(RegisterClientArgs),
+    /// Write a rotation that opens the next epoch of domains; structure and keys sign it
+    Propose(KeysProposeArgs),
+    /// Bring the cells of domains over to their new epoch while applications run, and write the retirement of the old one
+    Rotate(KeysRotateArgs),
+    /// Open every cell of domains with the key of its epoch, and count
+    Verify(KeysVerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysProposeArgs {
+    /// The domains
+    #[arg(required = true)]
+    pub(crate) domains: Vec<String>,
+    /// Why, for everybody to read
+    #[arg(long)]
+    pub(crate) why: String,
+    /// The gateway of the charter that is to bring the cells over
+    #[arg(long, default_value = "gateway")]
+    pub(crate) worker: String,
+    /// Where to write the rotation
+    #[arg(long, value_name = "FILE", default_value = "rotation.toml")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysRotateArgs {
+    /// The domains; all whose rotation names this worker where left out
+    pub(crate) domains: Vec<String>,
+    /// Configuration file of the gateway that the rotation names
+    #[arg(long, value_name = "FILE", default_value = "drieslot-trial/gateway/config.toml")]
+    pub(crate) config: PathBuf,
+    /// Most cells to bring over in a second
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) cells_per_second: Option<u64>,
+    /// Where to write the retirement of the old epoch
+    #[arg(long, value_name = "FILE", default_value = "retirement.toml")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysVerifyArgs {
+    /// The domains; all where left out
+    pub(crate) domains: Vec<String>,
+    /// Configuration file of a gateway
+    #[arg(long, value_name = "FILE", default_value = "drieslot-trial/gateway/config.toml")]
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod files;
 mod journal;
+mod keys;
 mod load;
 mod processor;
 mod register;
@@ -29,7 +30,7 @@ use tracing_subscriber::EnvFilter;
 
 use command::{
     ClassifyCommand, Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, JournalCommand,
-    RegisterCommand,
+    KeysCommand, RegisterCommand,
 };
 
 fn main() -> ExitCode {
@@ -71,6 +72,10 @@ async fn run(command: Command) -> Result<()> {
         Command::Revoke(args) => {
             register::revoke(&args.client.register, &args.mandate, &args.why, &args.out, Timestamp::now()).await
         }
+        Command::Keys(KeysCommand::Status(args)) => keys::status(&args.register, Timestamp::now()).await,
+        Command::Keys(KeysCommand::Propose(args)) => keys::propose(&args, Timestamp::now()).await,
+        Command::Keys(KeysCommand::Rotate(args)) => keys::rotate(&args).await,
+        Command::Keys(KeysCommand::Verify(args)) => keys::verify(&args).await,
         Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args.folder, &args.key),
         Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args.folder, args.lines),
         Command::Explain(args) => explain::explain(&args).await,

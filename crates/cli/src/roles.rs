@@ -26,7 +26,7 @@ pub(crate) fn read_config<T: DeserializeOwned>(path: &Path) -> Result<T> {
     toml::from_str(&text).map_err(|error| failure(format!("{}: {error}", path.display()), CORRECT))
 }
 
-fn gateway_config(path: &Path) -> Result<drieslot_gateway::Config> {
+pub(crate) fn gateway_config(path: &Path) -> Result<drieslot_gateway::Config> {
     // Read here first, for the remedy of a file that cannot be read.
     files::read(path)?;
     drieslot_gateway::Config::load(path).map_err(|error| failure(error.to_string(), CORRECT))

@@ -269,6 +269,17 @@ impl Keyring {
         });
     }
 
+    /// Keys of another epoch in use, of domains that are in use here.
+    fn wanted(&self, state: &State) -> Vec<(Domain, u16)> {
+        let held = self.read();
+        let wanted = held.iter().filter(|(_, epochs)| !epochs.is_empty()).filter_map(|(domain, epochs)| {
+            let in_use = state.epochs_in_use(domain);
+            let missing = std::iter::once(in_use.current).chain(in_use.other).find(|epoch| !epochs.contains_key(epoch));
+            missing.map(|epoch| (domain.clone(), epoch))
+        });
+        wanted.collect()
+    }
+
     fn due(&self, now: Instant) -> Vec<(Domain, u16)> {
         let held = self.read();
         let due = held.iter().flat_map(|(domain, epochs)| {
@@ -315,6 +326,15 @@ async fn watch_register(keyring: Weak<Keyring>, mut changes: watch::Receiver<Arc
         let state = Arc::clone(&changes.borrow_and_update());
         let Some(keyring) = keyring.upgrade() else { return };
         keyring.drop_disallowed(&state);
+        // A rotation was opened: others may seal in the new epoch before this gateway does.
+        for (domain, epoch) in keyring.wanted(&state) {
+            let keyring = Arc::clone(&keyring);
+            tokio::spawn(async move {
+                if let Err(error) = keyring.cell_key(&domain, epoch).await {
+                    tracing::warn!(%domain, epoch, %error, "the key of a new epoch is not had yet");
+                }
+            });
+        }
     }
 }
 

@@ -102,6 +102,46 @@ async fn revocation_drops_a_key_within_two_seconds() {
 }
 
 #[tokio::test]
+async fn both_epochs_have_keys_while_a_rotation_is_open_and_the_old_one_none_afterwards() {
+    let mut world = World::new(900).await;
+    let name = Domain("civic.public.newcomers.name".into());
+    let (keyring, _) = world.keyring().await;
+    keyring.cell_key(&name, 1).await.unwrap();
+    let statement = |kind: &str, fields: &str, epoch: u16, end: &str| {
+        format!(
+            "kind = \"{kind}\"\ntenant = \"{TENANT}\"\nid = \"x\"\nissued = \"2026-02-01T00:00:00Z\"\n{fields}\n\
+             [[domain]]\nname = \"{name}\"\nepoch = {epoch}\n{end}"
+        )
+    };
+    let text = statement("rotation", "worker = \"gateway-1\"\nwhy = \"a year is over\"", 2, "");
+    world.admin.submit(&text, &world.people.sign_all(&["sam", "sofie", "kim"], &text)).await.unwrap();
+    // Others may seal in it at once, so a gateway that uses the domain fetches it without being asked.
+    within(Duration::from_secs(5), "the new key", || keyring.cached(&name, 2).is_some()).await;
+    assert!(keyring.cached(&name, 1).is_some());
+
+    let text = statement("retirement", "", 1, "cells = 0\n");
+    world.admin.submit(&text, &[world.people.sign("kim", &text)]).await.unwrap();
+    within(Duration::from_secs(2), "the old key's end", || keyring.cached(&name, 1).is_none()).await;
+    let refused = keyring.cell_key(&name, 1).await.unwrap_err().to_string();
+    assert!(refused.contains("epoch 1 is retired"), "{refused}");
+    assert!(keyring.cached(&name, 2).is_some());
+    for function in Function::ALL {
+        // A gateway that does not look at the register gets no share of it either.
+        let running = &world.custodians[&function];
+        let client = Client::new(&world.gateway, running.tls, &running.address).unwrap();
+        let view = || running.custodian.follower().state().epoch_changes() == 2;
+        within(Duration::from_secs(2), "the custodian's view", view).await;
+        let body = format!(r#"{{"domain":"{name}","epoch":1,"revision":0}}"#);
+        let (status, why) = client.post("/share", body).await.unwrap();
+        assert_eq!(status, 403, "{function}");
+        assert!(String::from_utf8_lossy(&why).contains("epoch 1 is retired"), "{function}");
+    }
+    world.stop(Function::Keys).await;
+    let last = world.journal(Function::Keys, "share").pop().unwrap();
+    assert_eq!((&last["outcome"], &last["epoch"]), (&"refused".into(), &1.into()));
+}
+
+#[tokio::test]
 async fn a_lying_custodian_is_named() {
     let mut world = World::new(900).await;
     let (keyring, _) = world.keyring().await;

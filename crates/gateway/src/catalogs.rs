@@ -11,6 +11,8 @@ use drieslot_sql::{Catalog, Statement};
 #[derive(Default)]
 pub(crate) struct Catalogs {
     version: AtomicU64,
+    /// The register's count of rotations opened and ended, as it was last noted.
+    epoch_changes: AtomicU64,
     system: OnceLock<Arc<Catalog>>,
     databases: Mutex<HashMap<String, (u64, Arc<Catalog>)>>,
 }
@@ -28,6 +30,16 @@ impl Catalogs {
     /// Tells all sessions to look again.
     pub(crate) fn changed(&self) {
         self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Definitions hold cells too, and those were brought over by somebody else: when a rotation opens or ends, all
+    /// look again.
+    pub(crate) fn note_epochs(&self, changes: u64) {
+        if self.epoch_changes.load(Ordering::Acquire) < changes
+            && self.epoch_changes.fetch_max(changes, Ordering::AcqRel) < changes
+        {
+            self.changed();
+        }
     }
 
     pub(crate) fn get(&self, database: &str) -> Option<(u64, Arc<Catalog>)> {

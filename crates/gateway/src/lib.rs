@@ -12,6 +12,7 @@ mod firewall;
 mod front;
 mod recording;
 mod refusal;
+pub mod rotation;
 mod scram;
 mod session;
 mod stream;
@@ -71,6 +72,14 @@ pub enum GatewayError {
     /// The register cannot be followed.
     #[error("register: {0}")]
     Register(String),
+    /// A rotation cannot begin or go on.
+    #[error("{what}")]
+    Rotation {
+        /// What happened.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
 }
 
 /// What all sessions share.

@@ -108,10 +108,19 @@ impl Peer {
 
     /// The next whole message while a connection is set up.
     pub(crate) async fn message(&mut self) -> io::Result<(u8, Bytes)> {
+        self.message_within(SETUP_MESSAGE_BYTES).await
+    }
+
+    /// The next whole message, however long, from a peer that is signed in.
+    pub(crate) async fn any_message(&mut self) -> io::Result<(u8, Bytes)> {
+        self.message_within(wire::MAX_FRAME_BYTES).await
+    }
+
+    async fn message_within(&mut self, most_bytes: usize) -> io::Result<(u8, Bytes)> {
         let invalid = |error: wire::WireError| io::Error::new(io::ErrorKind::InvalidData, error);
         loop {
             if let Some(frame) = wire::split_frame(&self.input).map_err(invalid)? {
-                if frame.size > SETUP_MESSAGE_BYTES {
+                if frame.size > most_bytes {
                     return Err(invalid(wire::WireError::Length));
                 }
                 if self.input.len() >= frame.size {

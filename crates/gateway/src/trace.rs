@@ -169,6 +169,17 @@ impl Trace {
         self.waiting.clone()
     }
 
+    /// Waits until the entry at `index` is durable.
+    pub(crate) async fn durable(&self, index: u64) -> Result<(), Refusal> {
+        let told = Arc::new(Notify::new());
+        self.waiting.register(index, &told);
+        told.notified().await;
+        match self.waiting.progress() {
+            Progress::Durable(_) => Ok(()),
+            Progress::Failed => Err(stopped()),
+        }
+    }
+
     pub(crate) fn close(&self) {
         if let Err(error) = self.journal.close() {
             tracing::error!(%error, "closing the journal");

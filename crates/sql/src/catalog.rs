@@ -52,10 +52,11 @@ pub const CATALOG_SQL: &str = concat!(
     " AND d.adnum OPERATOR(pg_catalog.=) a.attnum",
     " WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL",
     " ('{pg_catalog,information_schema,pg_toast}'::pg_catalog.text[])",
-    // What the checks of cells say of the declared type.
+    // What the checks of cells say of the declared type, and of the least epoch.
     " UNION ALL SELECT 'k', c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text,",
     " c.relkind::pg_catalog.text, a.attname::pg_catalog.text, k.conname::pg_catalog.text,",
-    " pg_catalog.substring(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '''([^'']+)''::text'), NULL, NULL",
+    " pg_catalog.substring(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '''([^'']+)''::text'),",
+    " pg_catalog.substring(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '>= ''\\\\x([0-9a-f]{4})''::bytea'), NULL",
     " FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.conrelid",
     " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
     " JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid",
@@ -207,6 +208,8 @@ pub struct Catalog {
     defaults: BTreeMap<ColumnId, Vec<u8>>,
     /// The types that protected columns were declared with, where the classification allows a wider one.
     declared: BTreeMap<ColumnId, LogicalType>,
+    /// From which epoch on the processor takes cells, where a rotation has said so.
+    least_epochs: BTreeMap<ColumnId, u16>,
     /// `None` where it is not known, or not understood.
     ctype: Option<Ctype>,
     system: Option<Arc<Catalog>>,
@@ -250,13 +253,16 @@ impl Catalog {
                     catalog.defaults.extend(bytes(expression).map(|bytes| (id, bytes)));
                 }
                 "k" => {
-                    let [Some(column), Some(check), declared, ..] = rest else {
+                    let [Some(column), Some(check), declared, epoch, ..] = rest else {
                         return Err(error("a check of nothing"));
                     };
                     let table = TableId { schema: schema.clone(), table: name.clone() };
                     let ty = declared.as_deref().and_then(|ty| ty.parse().ok());
-                    if let (Some(ty), true) = (ty, *check == check_name(column)) {
-                        catalog.declare(ColumnId { table, column: column.clone() }, ty);
+                    let id = ColumnId { table, column: column.clone() };
+                    if *check == check_name(column) {
+                        let epoch = epoch.as_deref().and_then(|digits| u16::from_str_radix(digits, 16).ok());
+                        catalog.least_epochs.extend(epoch.map(|epoch| (id.clone(), epoch)));
+                        catalog.declared.extend(ty.map(|ty| (id, ty)));
                     }
                 }
                 "l" => catalog.ctype = Ctype::of(schema, name),
@@ -319,8 +325,13 @@ impl Catalog {
     }
 
     /// The type that a protected column was declared with, where its check says so.
-    pub(crate) fn declared(&self, column: &ColumnId) -> Option<LogicalType> {
+    pub fn declared(&self, column: &ColumnId) -> Option<LogicalType> {
         self.declared.get(column).copied()
+    }
+
+    /// The epoch from which on a column's check takes cells.
+    pub fn least_epoch(&self, column: &ColumnId) -> Option<u16> {
+        self.least_epochs.get(column).copied()
     }
 
     pub(crate) fn declare(&mut self, column: ColumnId, ty: LogicalType) {

@@ -29,6 +29,7 @@ mod walk;
 
 pub use array::elements as array_elements;
 pub use catalog::{CATALOG_SQL, Catalog, CatalogColumn, CatalogError, Ctype, Relation, SYSTEM_CATALOG_SQL};
+pub use ddl::{cell_condition, check_name as cell_check_name};
 pub use plan::{Session, plan};
 pub use refusal::Refusal;
 pub use shape::{Shape, shapes};
@@ -38,3 +39,4 @@ pub use statement::{
     Statement, Typed, Use,
 };
 pub use template::Template;
+pub use types::quoted;

@@ -17,7 +17,7 @@ pub(crate) fn strings(nodes: &[Node]) -> Vec<&str> {
 }
 
 /// A name as an SQL identifier.
-pub(crate) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -3,7 +3,7 @@
 use super::Trial;
 
 impl Trial {
-    fn register_toml(&self) -> String {
+    pub(crate) fn register_toml(&self) -> String {
         self.data().join("officers/register.toml").display().to_string()
     }
 

@@ -9,14 +9,14 @@ use drieslot_wire as wire;
 use super::cells::{Cells, Column, Input, given, hex};
 use crate::refusal::Refusal;
 
-pub(super) const BYTEA_OID: u32 = 17;
-pub(super) const BYTEA_ARRAY_OID: u32 = 1001;
+pub(crate) const BYTEA_OID: u32 = 17;
+pub(crate) const BYTEA_ARRAY_OID: u32 = 1001;
 
 /// One cell for each value; `None` for NULL.
 pub(super) type CellArray = Vec<Option<Vec<u8>>>;
 
 fn dimensions(column: &Column) -> Refusal {
-    Refusal::new("0A000", format!("an array for column {} cannot be read", column.id))
+    Refusal::new("0A000", format!("an array for column {} cannot be read", column.id()))
         .hint("Send an array of one dimension that begins at 1.")
 }
 
@@ -78,7 +78,7 @@ pub(super) fn put_binary(cells: &CellArray, out: &mut Vec<u8>) {
 }
 
 /// Appends an array of one dimension in binary form; `None` for NULL.
-pub(super) fn put_array<'v>(
+pub(crate) fn put_array<'v>(
     oid: u32,
     values: impl ExactSizeIterator<Item = Option<&'v [u8]>> + Clone,
     out: &mut Vec<u8>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drieslot_schema::{ColumnId, Domain, LogicalType, Protected, Protection};
 use drieslot_seal::values::{self, DateStyle, Given, IntervalStyle, Settings, ValueError};
-use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError};
+use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError, epoch_of};
 use drieslot_sql::{Catalog, CellSlot, Purpose, SlotSource};
 use zeroize::Zeroize;
 
@@ -13,12 +13,27 @@ use super::Stall;
 use crate::Shared;
 use crate::refusal::Refusal;
 
-/// A column's cipher, and the type of its values at one place of a statement.
+/// A column's ciphers, and the type of its values at one place of a statement.
 #[derive(Clone)]
 pub(super) struct Column {
-    pub(super) id: ColumnId,
+    protected: Arc<Protected>,
     pub(super) ty: LogicalType,
+    /// Of the epoch that new cells are sealed in.
     pub(super) cipher: Arc<ColumnCipher>,
+    /// Of the other epoch, while a rotation of the domain is open.
+    other: Option<Arc<ColumnCipher>>,
+}
+
+impl Column {
+    pub(super) fn id(&self) -> &ColumnId {
+        &self.protected.id
+    }
+}
+
+/// One column's ciphers, each as long as the lease of its key.
+struct Ciphers {
+    protected: Arc<Protected>,
+    made: Vec<(Arc<CellKey>, Arc<ColumnCipher>)>,
 }
 
 /// A value as the client gave it.
@@ -38,7 +53,7 @@ pub(super) fn given(slot: &CellSlot, oid: u32) -> Given {
 /// Seals and opens for one session. Ciphers live as long as the lease of their key.
 pub(super) struct Cells {
     shared: Arc<Shared>,
-    ciphers: HashMap<Protected, (Arc<CellKey>, Arc<ColumnCipher>)>,
+    ciphers: HashMap<Protected, Ciphers>,
     nonces: Nonces,
     /// Session settings that values depend on.
     settings: Settings,
@@ -91,24 +106,55 @@ impl Cells {
         self.settings.date_style = style.unwrap_or_default();
     }
 
-    /// The column's cipher under a key whose lease holds now; a stall where the key must be fetched first.
+    /// The column's ciphers under keys whose lease holds now; a stall where a key must be fetched first.
     pub(super) fn column(&mut self, protected: &Protected, ty: LogicalType) -> Result<Column, Stall> {
-        let epoch = self.shared.follower.state().current_epoch(&protected.domain);
-        let Some(key) = self.shared.keyring.cached(&protected.domain, epoch) else {
-            self.ciphers.remove(protected);
-            return Err(Stall::Keys(vec![(protected.domain.clone(), epoch)]));
-        };
-        let id = protected.id.clone();
-        if let Some((known, cipher)) = self.ciphers.get(protected)
-            && Arc::ptr_eq(known, &key)
-        {
-            return Ok(Column { id, ty, cipher: Arc::clone(cipher) });
+        let epochs = self.shared.follower.state().epochs_in_use(&protected.domain);
+        let current = self.cipher(protected, epochs.current)?;
+        let other = epochs.other.map(|epoch| self.cipher(protected, epoch)).transpose()?;
+        let missing = |found: &Option<_>, epoch| found.is_none().then(|| (protected.domain.clone(), epoch));
+        match (self.ciphers.get(protected), current, other) {
+            (Some(known), Some(cipher), None) => {
+                Ok(Column { protected: Arc::clone(&known.protected), ty, cipher, other: None })
+            }
+            (Some(known), Some(cipher), Some(Some(other))) => {
+                Ok(Column { protected: Arc::clone(&known.protected), ty, cipher, other: Some(other) })
+            }
+            (_, current, other) => {
+                let other = other.zip(epochs.other).and_then(|(found, epoch)| missing(&found, epoch));
+                self.ciphers.remove(protected);
+                Err(Stall::Keys(missing(&current, epochs.current).into_iter().chain(other).collect()))
+            }
         }
-        let cipher = ColumnCipher::new(Arc::clone(&key), protected)
-            .map_err(|error| Refusal::internal(format!("column {id}: {error}")))?;
-        let cipher = Arc::new(cipher);
-        self.ciphers.insert(protected.clone(), (key, Arc::clone(&cipher)));
-        Ok(Column { id, ty, cipher })
+    }
+
+    /// `None` where the key is not held.
+    fn cipher(&mut self, protected: &Protected, epoch: u16) -> Result<Option<Arc<ColumnCipher>>, Refusal> {
+        let Some(key) = self.shared.keyring.cached(&protected.domain, epoch) else { return Ok(None) };
+        if !self.ciphers.contains_key(protected) {
+            let fresh = Ciphers { protected: Arc::new(protected.clone()), made: Vec::new() };
+            self.ciphers.insert(protected.clone(), fresh);
+        }
+        let known = self.ciphers.get_mut(protected).ok_or_else(|| Refusal::internal("ciphers that were just made"))?;
+        if let Some((_, cipher)) = known.made.iter().find(|(made_of, _)| Arc::ptr_eq(made_of, &key)) {
+            return Ok(Some(Arc::clone(cipher)));
+        }
+        let made = ColumnCipher::new(Arc::clone(&key), protected)
+            .map_err(|error| Refusal::internal(format!("column {}: {error}", protected.id)))?;
+        let made = Arc::new(made);
+        known.made.retain(|(_, cipher)| cipher.epoch() != epoch);
+        known.made.push((key, Arc::clone(&made)));
+        Ok(Some(made))
+    }
+
+    /// The cipher that opens a cell, by the epoch in its header, where it is not that of new cells.
+    fn other_opener(&mut self, column: &Column, cell: &[u8]) -> Result<Option<Arc<ColumnCipher>>, Refusal> {
+        let Some(epoch) = epoch_of(cell).ok().filter(|epoch| *epoch != column.cipher.epoch()) else { return Ok(None) };
+        if let Some(other) = column.other.as_ref().filter(|other| other.epoch() == epoch) {
+            return Ok(Some(Arc::clone(other)));
+        }
+        // A rotation may have been opened since the statement began.
+        let late = self.cipher(&column.protected, epoch)?;
+        late.map_or_else(|| Err(unused_epoch(column, epoch)), |late| Ok(Some(late)))
     }
 
     /// Several at once: all missing keys are asked for together.
@@ -194,7 +240,7 @@ impl Cells {
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let mut plain = std::mem::take(&mut self.plain);
-        let encoded = self.encode(&column.id, column.ty, column.cipher.is_compared(), (given, value), &mut plain);
+        let encoded = self.encode(column.id(), column.ty, column.cipher.is_compared(), (given, value), &mut plain);
         self.finish_seal(column, plain, encoded, out)
     }
 
@@ -242,7 +288,10 @@ impl Cells {
     pub(super) fn reseal(&mut self, column: &Column, cell: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         let mut plain = std::mem::take(&mut self.plain);
         plain.clear();
-        let opened = column.cipher.open(cell, &mut plain).map_err(|error| unopened(column, &error));
+        let opened = self.other_opener(column, cell).and_then(|other| {
+            let opener = other.as_ref().unwrap_or(&column.cipher);
+            opener.open(cell, &mut plain).map_err(|error| unopened(column, &error))
+        });
         self.finish_seal(column, plain, opened, out)
     }
 
@@ -255,7 +304,7 @@ impl Cells {
     ) -> Result<(), Refusal> {
         let sealed = encoded.and_then(|()| {
             column.cipher.seal(&plain, &mut self.nonces, out).map_err(|error| {
-                Refusal::new("54000", format!("a value for column {} cannot be sealed: {error}", column.id))
+                Refusal::new("54000", format!("a value for column {} cannot be sealed: {error}", column.id()))
             })
         });
         plain.clear();
@@ -266,7 +315,9 @@ impl Cells {
     /// A cell becomes a value in `format` (0 text, 1 binary), appended to `out`.
     pub(super) fn open(&mut self, column: &Column, cell: &[u8], format: i16, out: &mut Vec<u8>) -> Result<(), Refusal> {
         self.plain.clear();
-        column.cipher.open(cell, &mut self.plain).map_err(|error| unopened(column, &error))?;
+        let other = self.other_opener(column, cell)?;
+        let opener = other.as_ref().unwrap_or(&column.cipher);
+        opener.open(cell, &mut self.plain).map_err(|error| unopened(column, &error))?;
         let decoded = if format == 1 {
             values::decode_binary(column.ty, &self.plain, out)
         } else {
@@ -274,15 +325,29 @@ impl Cells {
             values::decode_text(column.ty, &self.plain, settings, out)
         };
         self.plain.clear();
-        decoded.map_err(|error| value_error(&column.id, &error))
+        decoded.map_err(|error| value_error(column.id(), &error))
     }
 }
 
 fn unopened(column: &Column, error: &SealError) -> Refusal {
-    tracing::error!(column = %column.id, %error, "a cell does not open");
-    Refusal::new("XX001", format!("a value of column {} was altered or does not belong there", column.id))
+    tracing::error!(column = %column.id(), %error, "a cell does not open");
+    Refusal::new("XX001", format!("a value of column {} was altered or does not belong there", column.id()))
         .detail(error.to_string())
         .hint("The processor has changed, moved or replaced it. Tell the key officer and restore the row.")
+}
+
+fn unused_epoch(column: &Column, epoch: u16) -> Refusal {
+    let (id, newest) = (column.id(), column.cipher.epoch());
+    tracing::error!(column = %id, epoch, newest, "a cell of an epoch that is not in use");
+    let refusal = Refusal::new("XX001", format!("a value of column {id} is sealed in epoch {epoch}, which has no key"));
+    match epoch < newest {
+        true => refusal.detail(format!("Epoch {epoch} is retired; new values are sealed in epoch {newest}.")).hint(
+            "The processor has put back an old value, or an old backup. Tell the key officer and restore the row.",
+        ),
+        false => refusal
+            .detail(format!("New values are sealed in epoch {newest}."))
+            .hint("See that the gateway reaches the register, and ask again; if it stays so, tell the key officer."),
+    }
 }
 
 fn value_error(id: &ColumnId, error: &ValueError) -> Refusal {
@@ -306,7 +371,7 @@ fn rounds(text: &[u8], scale: usize) -> bool {
 }
 
 /// Reads `bytea` in hex text form (`\x…`), appending to `out`.
-pub(super) fn unhex(text: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(crate) fn unhex(text: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
     let bad = || Refusal::internal("the processor answered a protected column with something that is not a cell");
     let digits = text.strip_prefix(b"\\x").ok_or_else(bad)?;
     let (pairs, []) = digits.as_chunks::<2>() else {
@@ -351,7 +416,7 @@ const NIBBLES: [u8; 256] = {
 };
 
 /// Writes `bytes` as hex digits, appending to `out`.
-pub(super) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len() * 2);
     for byte in bytes {
         out.extend_from_slice(HEX.get(usize::from(*byte)).unwrap_or(b"00"));

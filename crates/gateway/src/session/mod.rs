@@ -4,7 +4,7 @@
 //! replaced by one that must fail, and the processor's error by ours: the protocol stays in step, and a refusal ends
 //! a transaction exactly as an error of PostgreSQL does.
 
-mod array;
+pub(crate) mod array;
 mod bind;
 mod cells;
 mod client;
@@ -33,6 +33,7 @@ use crate::refusal::Refusal;
 use crate::stream::Peer;
 use crate::trace::stopped;
 use cells::Cells;
+pub(crate) use cells::{hex, unhex};
 use copy::CopyIn;
 use expect::{Expect, Names};
 use held::Held;

@@ -109,6 +109,7 @@ impl Session {
         if let Some(refusal) = self.view.failed.take() {
             return Err(refusal.into());
         }
+        self.shared.catalogs.note_epochs(self.shared.follower.state().epoch_changes());
         let shared_version = self.shared.catalogs.version();
         if !self.view.ddl && self.view.catalog.as_ref().is_some_and(|(version, _)| *version != shared_version) {
             self.view.catalog = None;
@@ -131,7 +132,7 @@ impl Session {
     /// A fresh cell of a column's default, appended to `out`; `false` where it has none.
     pub(super) fn default_cell(&mut self, column: &Column, out: &mut Vec<u8>) -> Result<bool, Refusal> {
         let catalog = self.view.catalog.as_ref().ok_or_else(|| Refusal::internal("a default without the catalogue"))?;
-        let Some(cell) = catalog.1.default_of(&column.id) else { return Ok(false) };
+        let Some(cell) = catalog.1.default_of(column.id()) else { return Ok(false) };
         self.cells.reseal(column, cell, out).map(|()| true)
     }
 

@@ -153,7 +153,7 @@ impl Session {
 fn test_all(wanted: Wanted, rows: Vec<Vec<Vec<Option<String>>>>, cells: &mut Cells) -> Result<Found, Refusal> {
     let Wanted { test, column, mut found, .. } = wanted;
     if rows.iter().any(|rows| rows.len() > MAX_CANDIDATES) {
-        return Err(Refusal::new("54000", format!("more than {MAX_CANDIDATES} values of {} could match", column.id))
+        return Err(Refusal::new("54000", format!("more than {MAX_CANDIDATES} values of {} could match", column.id()))
             .detail("Each of them would have to be opened to know whether it matches.")
             .hint("Search for more characters in a row, or by another column too in a subquery."));
     }

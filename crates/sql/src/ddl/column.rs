@@ -215,7 +215,7 @@ fn plain_ends(env: &Env<'_>, id: &TableId, own: &[&str]) -> Result<()> {
 }
 
 /// `<column>_is_cell`, within PostgreSQL's length.
-pub(crate) fn check_name(column: &str) -> String {
+pub fn check_name(column: &str) -> String {
     let mut end = column.len().min(MAX_NAME_BYTES - CELL_CHECK.len());
     while !column.is_char_boundary(end) {
         end -= 1;
@@ -223,24 +223,28 @@ pub(crate) fn check_name(column: &str) -> String {
     format!("{}{CELL_CHECK}", column.get(..end).unwrap_or_default())
 }
 
-/// What takes nothing but cells of the column; it says the declared type where the classification's is another.
-fn cell_check(env: &Env<'_>, column: &Protected) -> String {
+/// The condition that takes nothing but cells of the column, from an epoch on where one is named; it says the declared
+/// type where the classification's is another.
+pub fn cell_condition(column: &Protected, declared: Option<LogicalType>, least_epoch: Option<u16>) -> String {
     let (least, first) = match column.protection {
         Protection::Sealed => (SEALED_MIN_BYTES, SEALED_FIRST_BYTE),
         Protection::Exact => (EXACT_MIN_BYTES, EXACT_FIRST_BYTE),
         Protection::Ordered => (EXACT_MIN_BYTES + column.ty.order_bits().map_or(0, u32::from), ORDERED_FIRST_BYTE),
     };
     let (least, first) = if column.search { (least + 3, first | SEARCH) } else { (least, first) };
+    let name = quoted(&column.id.column);
+    let epoch = least_epoch.map_or(String::new(), |epoch| {
+        format!(" AND pg_catalog.substring({name}, 2, 2) >= '\\x{epoch:04x}'::pg_catalog.bytea")
+    });
+    let declared = declared.map_or(String::new(), |ty| format!(" AND '{ty}'::pg_catalog.text IS NOT NULL"));
+    format!("pg_catalog.octet_length({name}) >= {least} AND pg_catalog.get_byte({name}, 0) = {first}{epoch}{declared}")
+}
+
+fn cell_check(env: &Env<'_>, column: &Protected) -> String {
     let classified = protected(env, &column.id.table, &column.id.column).map(|classified| classified.ty);
-    let declared = match classified == Some(column.ty) {
-        true => String::new(),
-        false => format!(" AND '{}'::pg_catalog.text IS NOT NULL", column.ty),
-    };
-    let (check, name) = (quoted(&check_name(&column.id.column)), quoted(&column.id.column));
-    format!(
-        "CONSTRAINT {check} CHECK (pg_catalog.octet_length({name}) >= {least} \
-         AND pg_catalog.get_byte({name}, 0) = {first}{declared})"
-    )
+    let declared = (classified != Some(column.ty)).then_some(column.ty);
+    let condition = cell_condition(column, declared, env.catalog.least_epoch(&column.id));
+    format!("CONSTRAINT {} CHECK ({condition})", quoted(&check_name(&column.id.column)))
 }
 
 /// The declared type in such a check.

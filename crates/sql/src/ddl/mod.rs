@@ -11,7 +11,8 @@ use drieslot_schema::{Protected, TableId, Unlisted};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ObjectType, RangeVar, SelectStmt};
 
-pub(crate) use column::{check_name, declared_in};
+pub(crate) use column::declared_in;
+pub use column::{cell_condition, check_name};
 
 use crate::census::{Census, Mentions, Named};
 use crate::decide::{Decision, touched};
