@@ -145,7 +145,8 @@ impl Job<'_> {
         loop {
             let found = sql.binary(&self.select(rows), &[tid(&last)]).await?;
             let batch = self.reseal_all(found, &mut nonces).await?;
-            let Some(end) = batch.tids.last() else { return Ok(passed) };
+            // A scan from a place on goes page by page.
+            let Some(end) = batch.tids.iter().max() else { return Ok(passed) };
             last = *end;
             let count = batch.tids.len();
             let changed = match sql.run_with(&self.update(), &batch.parameters()).await {
@@ -169,7 +170,7 @@ impl Job<'_> {
     fn select(&self, rows: usize) -> String {
         let Place { table, column, .. } = self.place;
         let old = self.old_cells();
-        format!("SELECT ctid, {column} FROM ONLY {table} WHERE ctid > $1 AND {old} ORDER BY ctid LIMIT {rows}")
+        format!("SELECT ctid, {column} FROM ONLY {table} WHERE ctid > $1 AND {old} LIMIT {rows}")
     }
 
     /// Compare and swap: a row that is held by somebody is left out, and one that has another cell by now too.

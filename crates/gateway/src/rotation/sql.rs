@@ -8,7 +8,7 @@ use crate::refusal::Refusal;
 use crate::stream::Peer;
 
 /// Everything is named in full; nothing stands in the way of other sessions for long.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     "SET search_path = pg_catalog",
     "SET standard_conforming_strings = on",
     "SET bytea_output = hex",
@@ -16,6 +16,7 @@ const SETTINGS: [&str; 8] = [
     "SET row_security = off",
     // In the order of the table's pages, and by place.
     "SET enable_seqscan = off",
+    "SET synchronize_seqscans = off",
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
     "SET max_parallel_workers_per_gather = 0",
