@@ -37,26 +37,39 @@ fn shape(text: &str, raw: &RawStmt) -> Option<Shape> {
     let node = raw.stmt.as_deref()?;
     let own = text.get(source(text, raw))?;
     let inner = |query: &Option<Box<Node>>| query.as_deref().is_some_and(is_query);
-    let before = match node.node.as_ref()? {
-        NodeEnum::TransactionStmt(_)
-        | NodeEnum::VariableSetStmt(_)
-        | NodeEnum::VariableShowStmt(_)
-        | NodeEnum::DiscardStmt(_)
-        | NodeEnum::ExecuteStmt(_)
-        | NodeEnum::DeallocateStmt(_)
-        | NodeEnum::FetchStmt(_)
-        | NodeEnum::ClosePortalStmt(_) => return Some(Shape::Session),
-        NodeEnum::PrepareStmt(prepare) if inner(&prepare.query) => Some(Token::As),
-        NodeEnum::DeclareCursorStmt(cursor) if inner(&cursor.query) => Some(Token::For),
-        NodeEnum::ExplainStmt(explain) if inner(&explain.query) => None,
-        NodeEnum::CopyStmt(copy) if copy.filename.is_empty() && !copy.is_program => None,
-        _ if is_query(node) => None,
-        _ => return Some(Shape::Other),
+    let tree = node.node.as_ref()?;
+    if is_of_session(tree) {
+        return Some(Shape::Session);
+    }
+    let before = if let NodeEnum::PrepareStmt(prepare) = tree {
+        inner(&prepare.query).then_some(Some(Token::As))
+    } else if let NodeEnum::DeclareCursorStmt(cursor) = tree {
+        inner(&cursor.query).then_some(Some(Token::For))
+    } else if let NodeEnum::ExplainStmt(explain) = tree {
+        inner(&explain.query).then_some(None)
+    } else if let NodeEnum::CopyStmt(copy) = tree {
+        (copy.filename.is_empty() && !copy.is_program).then_some(None)
+    } else {
+        is_query(node).then_some(None)
     };
-    let query = after(own, before)?;
+    let query = after(own, before?)?;
     let fingerprint = pg_query::fingerprint(query, 0, 0).ok()?.hex;
     let text = folded(words(&pg_query::normalize(query).ok()?)?).join(" ");
     Some(Shape::Query { fingerprint, text })
+}
+
+fn is_of_session(tree: &NodeEnum) -> bool {
+    matches!(
+        tree,
+        NodeEnum::TransactionStmt(_)
+            | NodeEnum::VariableSetStmt(_)
+            | NodeEnum::VariableShowStmt(_)
+            | NodeEnum::DiscardStmt(_)
+            | NodeEnum::ExecuteStmt(_)
+            | NodeEnum::DeallocateStmt(_)
+            | NodeEnum::FetchStmt(_)
+            | NodeEnum::ClosePortalStmt(_)
+    )
 }
 
 fn place(token: &ScanToken) -> Option<std::ops::Range<usize>> {
@@ -78,22 +91,24 @@ fn after(own: &str, word: Option<Token>) -> Option<&str> {
     None
 }
 
+fn is_value(token: Token) -> bool {
+    use Token::{Bconst, Fconst, Iconst, Param, Sconst, Usconst, Xconst};
+    matches!(token, Param | Sconst | Usconst | Bconst | Xconst | Iconst | Fconst)
+}
+
 fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     for token in parse::tokens(text).ok()? {
         let word = text.get(place(&token)?)?;
-        match Token::try_from(token.token).ok()? {
-            Token::SqlComment | Token::CComment => {}
-            Token::Param
-            | Token::Sconst
-            | Token::Usconst
-            | Token::Bconst
-            | Token::Xconst
-            | Token::Iconst
-            | Token::Fconst => words.push("$1".to_owned()),
-            _ if word.contains('"') => words.push(word.replace(['\n', '\r'], " ")),
-            _ => words.push(word.to_ascii_lowercase()),
+        let token = Token::try_from(token.token).ok()?;
+        if matches!(token, Token::SqlComment | Token::CComment) {
+            continue;
         }
+        words.push(match word {
+            _ if is_value(token) => "$1".to_owned(),
+            quoted if quoted.contains('"') => quoted.replace(['\n', '\r'], " "),
+            plain => plain.to_ascii_lowercase(),
+        });
     }
     Some(words)
 }
