@@ -1,5 +1,7 @@
-//! Opening a connection to the processor's PostgreSQL: hosts in order, TLS, SCRAM-SHA-256 or a certificate, first parameters.
+//! Opening a connection to the processor's PostgreSQL: the principal's role, hosts in order, TLS, SCRAM-SHA-256 or a
+//! certificate, first parameters.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,18 +18,20 @@ use zeroize::Zeroizing;
 use drieslot_wire as wire;
 
 use crate::certificate::end_point;
-use crate::config::{Backend, TargetSessionAttrs};
+use crate::config::{Backend, BackendRole, DEFAULT_ROLE, TargetSessionAttrs, entry_of};
 use crate::refusal::Refusal;
 use crate::stream::Peer;
+use crate::{GatewayError, config, tls};
 
 /// Where a cancel request for a connection goes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct CancelKey {
     host: String,
     /// A name may stand for several servers.
     address: SocketAddr,
     process: i32,
     secret: Bytes,
+    tls: Option<TlsConnector>,
 }
 
 /// A signed-in connection that waits for its first statement.
@@ -42,9 +46,36 @@ pub(crate) struct Connection {
 #[derive(Clone)]
 pub(crate) struct Connector {
     config: Arc<Backend>,
+    /// Of principals without one of their own.
+    default: Option<Arc<Role>>,
+    roles: BTreeMap<String, Arc<Role>>,
+}
+
+/// A role at the processor, and what signs in as it.
+struct Role {
+    /// Where the configuration names it.
+    entry: String,
+    user: String,
     tls: Option<TlsConnector>,
     /// `None` where the certificate alone signs in.
-    password: Option<Arc<Zeroizing<String>>>,
+    password: Option<Zeroizing<String>>,
+}
+
+impl Role {
+    fn load(backend: &Backend, entry: String, role: &BackendRole) -> Result<Arc<Self>, GatewayError> {
+        let read = |path| -> Result<_, GatewayError> {
+            let text = Zeroizing::new(config::read(path)?);
+            Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+        };
+        let password = role.password_file.as_deref().map(read).transpose()?;
+        let tls = tls::connector(backend, &entry, role)?;
+        Ok(Arc::new(Self { entry, user: role.user.clone(), tls, password }))
+    }
+
+    /// The role cannot sign in.
+    fn refused(&self, detail: impl std::fmt::Display) -> Refusal {
+        unreachable_error(detail).hint(format!("Check {} in the gateway's configuration, and pg_hba.conf.", self.entry))
+    }
 }
 
 /// Why a host will not do.
@@ -77,12 +108,26 @@ fn unreachable_error(detail: impl std::fmt::Display) -> Refusal {
 }
 
 impl Connector {
-    pub(crate) fn new(config: Backend, tls: Option<TlsConnector>, password: Option<Zeroizing<String>>) -> Self {
-        Self { config: Arc::new(config), tls, password: password.map(Arc::new) }
+    pub(crate) fn new(backend: &Backend) -> Result<Self, GatewayError> {
+        let default = backend.default_role();
+        let default = default.map(|role| Role::load(backend, DEFAULT_ROLE.to_owned(), &role)).transpose()?;
+        let roles = backend.roles.iter().map(|(principal, role)| {
+            Role::load(backend, entry_of(principal), role).map(|role| (principal.clone(), role))
+        });
+        Ok(Self { config: Arc::new(backend.clone()), default, roles: roles.collect::<Result<_, _>>()? })
     }
 
-    /// Signs in to the first host that answers and will do. `settings` are the client's own start-up parameters.
-    pub(crate) async fn connect(&self, settings: &[(String, String)]) -> Result<Connection, Refusal> {
+    /// Signs in for a principal to the first host that answers and will do. `settings` are the client's own start-up
+    /// parameters.
+    pub(crate) async fn connect(&self, principal: &str, settings: &[(String, String)]) -> Result<Connection, Refusal> {
+        let role = self.roles.get(principal).or(self.default.as_ref()).ok_or_else(|| {
+            Refusal::new("28000", format!("principal \"{principal}\" has no role at the processor"))
+                .hint(format!("Add {} to the gateway's configuration.", entry_of(principal)))
+        })?;
+        self.connect_as(role, settings).await
+    }
+
+    async fn connect_as(&self, role: &Role, settings: &[(String, String)]) -> Result<Connection, Refusal> {
         use TargetSessionAttrs::{Any, PreferStandby, Standby};
         let wanted = &self.config.target_session_attrs;
         let passes = if *wanted == PreferStandby { &[Standby, Any] } else { std::slice::from_ref(wanted) };
@@ -90,7 +135,7 @@ impl Connector {
         for wanted in passes {
             whys.clear();
             for host in &self.config.hosts {
-                match self.connect_host(host, settings, *wanted).await {
+                match self.connect_host(role, host, settings, *wanted).await {
                     Ok(connection) => return Ok(connection),
                     Err(Failure::Last(refusal)) => return Err(refusal),
                     Err(Failure::Next(refusal)) => {
@@ -104,16 +149,18 @@ impl Connector {
 
     async fn connect_host(
         &self,
+        role: &Role,
         host: &str,
         settings: &[(String, String)],
         wanted: TargetSessionAttrs,
     ) -> Result<Connection, Failure> {
         let signing_in = async {
-            let mut opened = self.open(host, None).await.map_err(|error| Failure::Next(unreachable_error(error)))?;
-            let mut parameters = vec![("user", self.config.user.as_str())];
+            let mut opened =
+                self.open(&role.tls, host, None).await.map_err(|error| Failure::Next(unreachable_error(error)))?;
+            let mut parameters = vec![("user", role.user.as_str())];
             parameters.extend(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             wire::startup_message(&mut opened.peer.output, &parameters);
-            self.sign_in(opened, host).await
+            role.sign_in(opened, host).await
         };
         let limit = Duration::from_secs(self.config.connect_timeout_s);
         let late = |_| Failure::Next(unreachable_error("it did not answer in time"));
@@ -128,14 +175,14 @@ impl Connector {
     }
 
     /// `address`: the one of the host's that a connection was made to before.
-    async fn open(&self, host: &str, address: Option<SocketAddr>) -> io::Result<Opened> {
+    async fn open(&self, tls: &Option<TlsConnector>, host: &str, address: Option<SocketAddr>) -> io::Result<Opened> {
         let mut stream = match address {
             Some(address) => TcpStream::connect(address).await?,
             None => TcpStream::connect(host).await?,
         };
         stream.set_nodelay(true)?;
         let address = stream.peer_addr()?;
-        let Some(tls) = &self.tls else {
+        let Some(tls) = tls else {
             return Ok(Opened { peer: Peer::tcp(stream), address, binding: Binding::Nothing });
         };
         let mut request = BytesMut::new();
@@ -153,6 +200,18 @@ impl Connector {
         Ok(Opened { peer: Peer::tls(stream), address, binding })
     }
 
+    /// Asks the processor to cancel what a connection runs.
+    pub(crate) async fn cancel(&self, key: &CancelKey) -> io::Result<()> {
+        let mut peer = self.open(&key.tls, &key.host, Some(key.address)).await?.peer;
+        wire::cancel_request(&mut peer.output, key.process, &key.secret);
+        peer.flush().await?;
+        // The server closes the connection once it has passed the request on.
+        let _ = tokio::time::timeout(Duration::from_secs(5), peer.fill()).await;
+        Ok(())
+    }
+}
+
+impl Role {
     async fn sign_in(&self, opened: Opened, host: &str) -> Result<Connection, Failure> {
         let Opened { mut peer, address, binding } = opened;
         let lost = |error: io::Error| Failure::Next(unreachable_error(error));
@@ -171,11 +230,11 @@ impl Connector {
                 b'S' if authenticated => parameters.extend(read_parameter(&body)),
                 b'K' if authenticated => key = read_key(body),
                 b'N' => {}
-                b'E' => return Err(backend_error(&body)),
+                b'E' => return Err(self.told(&body)),
                 b'Z' if authenticated => {
                     let (process, secret) =
                         key.ok_or_else(|| Failure::Last(unreachable_error("it gave no cancel key")))?;
-                    let cancel = CancelKey { host: host.to_owned(), address, process, secret };
+                    let cancel = CancelKey { host: host.to_owned(), address, process, secret, tls: self.tls.clone() };
                     return Ok(Connection { peer, cancel, parameters });
                 }
                 other => {
@@ -195,7 +254,7 @@ impl Connector {
         scram: &mut Option<Scram>,
         out: &mut BytesMut,
     ) -> Result<bool, Refusal> {
-        let refuse = |why: &str| unreachable_error(why);
+        let refuse = |why: &str| self.refused(why);
         if body.len() < 4 {
             return Err(refuse("malformed authentication message"));
         }
@@ -230,21 +289,26 @@ impl Connector {
             }
             (0, Some(Scram { proved: true, .. }), _) | (0, None, None) => Ok(true),
             (0, _, _) => Err(refuse("it lets the role in without SCRAM-SHA-256; set scram-sha-256 in its pg_hba.conf")),
-            (10, None, None) => {
-                Err(refuse("it asks for a password; set cert in its pg_hba.conf, or backend.password_file"))
-            }
+            (10, None, None) => Err(refuse("it asks for a password; set cert in its pg_hba.conf, or password_file")),
             _ => Err(refuse("it asks for a sign-in other than SCRAM-SHA-256")),
         }
     }
 
-    /// Asks the processor to cancel what a connection runs.
-    pub(crate) async fn cancel(&self, key: &CancelKey) -> io::Result<()> {
-        let mut peer = self.open(&key.host, Some(key.address)).await?.peer;
-        wire::cancel_request(&mut peer.output, key.process, &key.secret);
-        peer.flush().await?;
-        // The server closes the connection once it has passed the request on.
-        let _ = tokio::time::timeout(Duration::from_secs(5), peer.fill()).await;
-        Ok(())
+    /// The processor's own words about a failed sign-in, without its details.
+    fn told(&self, body: &[u8]) -> Failure {
+        let field = |code| wire::error_field(body, code).unwrap_or_default();
+        let said = |code: &str| format!("{} ({code})", field(b'M'));
+        match field(b'C').as_str() {
+            // A missing database is the client's business; PostgreSQL says it the same way.
+            "3D000" => Failure::Last(Refusal::new("3D000", field(b'M'))),
+            // So is one that the role may not connect to.
+            "42501" => Failure::Last(Refusal::new("42501", field(b'M'))),
+            // Starting, stopping, or recovering without hot standby: as in libpq the next host may do.
+            code @ "57P03" => Failure::Next(unreachable_error(said(code))),
+            // The role, its password, its certificate, or that it may sign in at all.
+            code @ ("28000" | "28P01") => Failure::Last(self.refused(said(code))),
+            code => Failure::Last(unreachable_error(said(code))),
+        }
     }
 }
 
@@ -287,16 +351,4 @@ fn unfit(parameters: &[(String, String)], wanted: TargetSessionAttrs) -> Option<
         TargetSessionAttrs::Standby => (recovers, "server is not in hot standby mode"),
     };
     (!fits).then_some(why)
-}
-
-/// The processor's own words about a failed sign-in, without its details.
-fn backend_error(body: &[u8]) -> Failure {
-    let field = |code| wire::error_field(body, code).unwrap_or_default();
-    match field(b'C').as_str() {
-        // A missing database is the client's business; PostgreSQL says it the same way.
-        "3D000" => Failure::Last(Refusal::new("3D000", field(b'M'))),
-        // Starting, stopping, or recovering without hot standby: as in libpq the next host may do.
-        code @ "57P03" => Failure::Next(unreachable_error(format_args!("{} ({code})", field(b'M')))),
-        code => Failure::Last(unreachable_error(format_args!("{} ({code})", field(b'M')))),
-    }
 }

@@ -94,8 +94,8 @@ pub struct Backend {
     /// Which of the hosts will do: `any` (default), `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`.
     #[serde(default)]
     pub target_session_attrs: TargetSessionAttrs,
-    /// Role to sign in as.
-    pub user: String,
+    /// Role to sign in as for every principal that `roles` does not name. Left out, those are refused.
+    pub user: Option<String>,
     /// File with that role's password on its first line, mode 0600. Where it is set the processor must ask for SCRAM-SHA-256;
     /// it may be left out only where `certificate` is set.
     pub password_file: Option<PathBuf>,
@@ -103,6 +103,9 @@ pub struct Backend {
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM, mode 0600.
     pub certificate_key: Option<PathBuf>,
+    /// Roles of their own, by principal.
+    #[serde(default)]
+    pub roles: BTreeMap<String, BackendRole>,
     /// `verify-full` (default) or `disable`.
     #[serde(default)]
     pub tls: BackendTls,
@@ -111,6 +114,20 @@ pub struct Backend {
     /// Seconds to wait for a connection.
     #[serde(default = "default_connect_timeout_s")]
     pub connect_timeout_s: u64,
+}
+
+/// A role at the processor, and what signs in as it; as in [`Backend`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendRole {
+    /// The role.
+    pub user: String,
+    /// File with its password.
+    pub password_file: Option<PathBuf>,
+    /// The certificate chain shown to the processor, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key.
+    pub certificate_key: Option<PathBuf>,
 }
 
 /// Which server of several will do, as in libpq.
@@ -185,6 +202,56 @@ fn default_connect_timeout_s() -> u64 {
     10
 }
 
+/// Where the configuration says which role is meant.
+pub(crate) const DEFAULT_ROLE: &str = "[backend]";
+
+impl Backend {
+    /// The role of principals without one of their own.
+    pub(crate) fn default_role(&self) -> Option<BackendRole> {
+        Some(BackendRole {
+            user: self.user.clone()?,
+            password_file: self.password_file.clone(),
+            certificate: self.certificate.clone(),
+            certificate_key: self.certificate_key.clone(),
+        })
+    }
+
+    fn check_roles(&self) -> Result<(), String> {
+        match self.default_role() {
+            Some(role) => self.check_role(DEFAULT_ROLE, &role)?,
+            None if self.password_file.is_some() || self.certificate.is_some() || self.certificate_key.is_some() => {
+                return Err("backend.user is not set: name the role that the password or certificate is of".into());
+            }
+            None if self.roles.is_empty() => {
+                return Err("neither backend.user nor any of backend.roles is set: name the role to sign in as".into());
+            }
+            None => {}
+        }
+        self.roles.iter().try_for_each(|(principal, role)| self.check_role(&entry_of(principal), role))
+    }
+
+    fn check_role(&self, entry: &str, role: &BackendRole) -> Result<(), String> {
+        if role.certificate.is_some() != role.certificate_key.is_some() {
+            return Err(format!("{entry}: certificate and certificate_key go together: name both or neither"));
+        }
+        if role.certificate.is_some() && self.tls == BackendTls::Disable {
+            return Err(format!("{entry}: certificate is of no use without TLS: set backend.tls to verify-full"));
+        }
+        if role.password_file.is_none() && role.certificate.is_none() {
+            return Err(format!(
+                "{entry}: the gateway has nothing to sign in with at the processor: set password_file, or certificate \
+                 and certificate_key"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Where the configuration gives a principal its role.
+pub(crate) fn entry_of(principal: &str) -> String {
+    format!("[backend.roles.{}]", toml::Value::from(principal))
+}
+
 impl Config {
     /// Reads a file and makes its paths absolute.
     pub fn load(path: &Path) -> Result<Self, GatewayError> {
@@ -210,7 +277,11 @@ impl Config {
             config.client_certificates.as_mut().map(|clients| &mut clients.root_certificate),
         ];
         let lists = config.firewall.iter_mut().flat_map(|rule| [rule.allow.as_mut(), rule.deny.as_mut()]);
-        for path in paths.into_iter().chain(optional.into_iter().chain(lists).flatten()) {
+        let of_roles = backend
+            .roles
+            .values_mut()
+            .flat_map(|role| [role.password_file.as_mut(), role.certificate.as_mut(), role.certificate_key.as_mut()]);
+        for path in paths.into_iter().chain(optional.into_iter().chain(lists).chain(of_roles).flatten()) {
             *path = base.join(&path);
         }
         config.check()?;
@@ -227,23 +298,24 @@ impl Config {
                            that the processor's chain ends in";
             return Err(GatewayError::Config(message.into()));
         }
-        if backend.certificate.is_some() != backend.certificate_key.is_some() {
-            let message = "backend.certificate and backend.certificate_key go together: name both or neither";
-            return Err(GatewayError::Config(message.into()));
-        }
-        if backend.certificate.is_some() && backend.tls == BackendTls::Disable {
-            let message = "backend.certificate is of no use without TLS: set backend.tls to verify-full";
-            return Err(GatewayError::Config(message.into()));
-        }
-        if backend.password_file.is_none() && backend.certificate.is_none() {
-            let message = "the gateway has nothing to sign in with at the processor: set backend.password_file, or \
-                           backend.certificate and backend.certificate_key";
-            return Err(GatewayError::Config(message.into()));
-        }
+        backend.check_roles().map_err(GatewayError::Config)?;
         if !self.require_tls && !self.listen.ip().is_loopback() {
             return Err(GatewayError::Config("require_tls may be false on a loopback address only".into()));
         }
         Ok(())
+    }
+
+    /// A role for nobody is a slip of the pen, and somebody else would get the default in its place.
+    pub(crate) fn check_role_owners(&self, principals: &BTreeMap<String, Verifier>) -> Result<(), GatewayError> {
+        let certified = |name: &String| {
+            self.client_certificates.as_ref().is_some_and(|known| known.principals.values().any(|one| one == name))
+        };
+        let stray = self.backend.roles.keys().find(|name| !principals.contains_key(*name) && !certified(name));
+        stray.map_or(Ok(()), |name| {
+            let entry = entry_of(name);
+            let why = "no such principal in the file of principals, nor in client_certificates";
+            Err(GatewayError::Config(format!("{entry}: {why}")))
+        })
     }
 
     /// The principals and their verifiers.

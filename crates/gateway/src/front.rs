@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::Shared;
 use crate::certificate::common_name;
+use crate::options;
 use crate::refusal::Refusal;
 use crate::scram::{Exchange, Known, MECHANISM, MECHANISM_PLUS, ScramError};
 use crate::session::{Session, Who, required_setting};
@@ -181,25 +182,8 @@ async fn sign_in(
         authenticate(shared, client, tls, &user).await?;
     }
     let database = get("database").unwrap_or_else(|| user.clone());
-    let mut settings: Vec<_> =
-        parameters.into_iter().filter(|(name, _)| !OWN_PARAMETERS.contains(&name.as_str())).collect();
-    if !settings.iter().any(|(name, _)| name == "database") {
-        settings.push(("database".to_owned(), database.clone()));
-    }
-    // The gateway reads and writes UTF-8 only; a client that asks for something else is told below.
-    if !settings.iter().any(|(name, _)| name == "client_encoding") {
-        settings.push(("client_encoding".to_owned(), "UTF8".to_owned()));
-    }
-    for (name, value) in &settings {
-        check_value_setting(name, value)?;
-    }
-    // These are not reported, so that what a role or a database has set would go unnoticed.
-    for (name, value) in [("extra_float_digits", "1"), ("bytea_output", "hex"), ("array_nulls", "on")] {
-        if !settings.iter().any(|(given, _)| given == name) {
-            settings.push((name.to_owned(), value.to_owned()));
-        }
-    }
-    let connection = shared.connector.connect(&settings).await?;
+    let settings = start_settings(parameters, &database)?;
+    let connection = shared.connector.connect(&user, &settings).await?;
     for (name, value) in &connection.parameters {
         required_setting(name, value)?;
     }
@@ -207,13 +191,47 @@ async fn sign_in(
     Ok((Who { session, principal: user, database, client: address.to_string() }, connection))
 }
 
-/// Settings that change the text of values and that PostgreSQL does not report must be the gateway's.
-fn check_value_setting(name: &str, value: &str) -> Result<(), Refusal> {
+/// What the processor is given of a start-up packet's settings.
+fn start_settings(parameters: StartupParameters, database: &str) -> Result<StartupParameters, Refusal> {
+    let mut settings: Vec<_> =
+        parameters.into_iter().filter(|(name, _)| !OWN_PARAMETERS.contains(&name.as_str())).collect();
+    if !settings.iter().any(|(name, _)| name == "database") {
+        settings.push(("database".to_owned(), database.to_owned()));
+    }
+    // The gateway reads and writes UTF-8 only; a client that asks for something else is told below.
+    if !settings.iter().any(|(name, _)| name == "client_encoding") {
+        settings.push(("client_encoding".to_owned(), "UTF8".to_owned()));
+    }
+    for (name, value) in &settings {
+        check_start_setting(&name.to_ascii_lowercase(), value)?;
+    }
+    // These are not reported, so that what a role or a database has set would go unnoticed.
+    for (name, value) in [("extra_float_digits", "1"), ("bytea_output", "hex"), ("array_nulls", "on")] {
+        if !settings.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)) {
+            settings.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    Ok(settings)
+}
+
+/// Settings that change the text of values and that PostgreSQL does not report must be the gateway's, and the role that
+/// acts is that of the configuration.
+fn check_start_setting(name: &str, value: &str) -> Result<(), Refusal> {
+    if name == "options" {
+        let inner = options::read(value).ok_or_else(|| {
+            Refusal::new("0A000", "the start-up setting options has a switch that the gateway does not read")
+                .hint("Write each setting in it as -c name=value.")
+        })?;
+        return inner.iter().try_for_each(|(name, value)| check_start_setting(name, value));
+    }
     let wrong = match name {
         "extra_float_digits" => value.trim().parse::<i32>().is_ok_and(|digits| digits < 1),
         "bytea_output" => value != "hex",
         "array_nulls" => value != "on",
-        "options" => ["extra_float_digits", "bytea_output", "array_nulls"].iter().any(|name| value.contains(name)),
+        "role" | "session_authorization" => {
+            let what = format!("the start-up setting {name} is not allowed");
+            return Err(Refusal::new("42501", what).hint("Sign in as the principal whose role is meant."));
+        }
         _ => false,
     };
     if !wrong {

@@ -10,6 +10,7 @@ mod certificate;
 mod config;
 mod firewall;
 mod front;
+mod options;
 mod recording;
 mod refusal;
 pub mod rotation;
@@ -33,13 +34,12 @@ use drieslot_register::follow::Follower;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use zeroize::Zeroizing;
 
 pub use drieslot_custodian::Clock;
 
 pub use config::{
-    Backend, BackendTls, ClientCertificates, Config, Durability, FirewallMode, FirewallRule, JournalConfig,
-    TargetSessionAttrs,
+    Backend, BackendRole, BackendTls, ClientCertificates, Config, Durability, FirewallMode, FirewallRule,
+    JournalConfig, TargetSessionAttrs,
 };
 pub use scram::{Verifier, VerifierError};
 
@@ -115,8 +115,9 @@ impl Shared {
 /// is closed.
 pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -> Result<(), GatewayError> {
     let (acceptor, binding) = tls::acceptor(&config)?;
-    let connector = connector(&config)?;
+    let connector = Connector::new(&config.backend)?;
     let principals = config.read_principals()?;
+    config.check_role_owners(&principals)?;
     let firewall = firewall(&config, &principals)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| GatewayError::Listen(config.listen, error))?;
@@ -187,15 +188,6 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-}
-
-fn connector(config: &Config) -> Result<Connector, GatewayError> {
-    let read = |path| -> Result<_, GatewayError> {
-        let text = Zeroizing::new(config::read(path)?);
-        Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
-    };
-    let password = config.backend.password_file.as_deref().map(read).transpose()?;
-    Ok(Connector::new(config.backend.clone(), tls::connector(config)?, password))
 }
 
 fn firewall(config: &Config, principals: &BTreeMap<String, Verifier>) -> Result<Firewall, GatewayError> {

@@ -11,7 +11,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::GatewayError;
 use crate::certificate::end_point;
-use crate::config::{BackendTls, Config};
+use crate::config::{Backend, BackendRole, BackendTls, Config};
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
@@ -66,9 +66,12 @@ pub(crate) fn acceptor(config: &Config) -> Result<(TlsAcceptor, Option<Vec<u8>>)
     Ok((TlsAcceptor::from(Arc::new(server)), binding))
 }
 
-/// How the processor is connected to; `None` where TLS is disabled.
-pub(crate) fn connector(config: &Config) -> Result<Option<TlsConnector>, GatewayError> {
-    let backend = &config.backend;
+/// How the processor is connected to as a role; `None` where TLS is disabled.
+pub(crate) fn connector(
+    backend: &Backend,
+    entry: &str,
+    role: &BackendRole,
+) -> Result<Option<TlsConnector>, GatewayError> {
     if backend.tls == BackendTls::Disable {
         return Ok(None);
     }
@@ -77,10 +80,10 @@ pub(crate) fn connector(config: &Config) -> Result<Option<TlsConnector>, Gateway
         .with_safe_default_protocol_versions()
         .map_err(|error| GatewayError::Config(format!("TLS versions: {error}")))?
         .with_root_certificates(roots);
-    let client = match (&backend.certificate, &backend.certificate_key) {
+    let client = match (&role.certificate, &role.certificate_key) {
         (Some(certificate), Some(private)) => builder
             .with_client_auth_cert(certificates(certificate)?, key(private)?)
-            .map_err(|error| GatewayError::Config(format!("backend.certificate and its key: {error}")))?,
+            .map_err(|error| GatewayError::Config(format!("{entry}: certificate and its key: {error}")))?,
         (Some(_), None) | (None, Some(_)) | (None, None) => builder.with_no_client_auth(),
     };
     Ok(Some(TlsConnector::from(Arc::new(client))))

@@ -15,11 +15,11 @@ pub(crate) fn set(statement: &VariableSetStmt, protects: bool) -> Result<Effects
     match kind {
         VariableSetKind::VarSetValue => {
             check(&name, value.as_deref(), protects)?;
-            let search_path = name == "search_path";
+            let search_path = moves_search_path(&name);
             Ok(Effects { search_path, set: Some((name, value)), ..Effects::default() })
         }
         VariableSetKind::VarSetDefault | VariableSetKind::VarReset => {
-            let search_path = name == "search_path";
+            let search_path = moves_search_path(&name);
             Ok(Effects { search_path, set: Some((name, None)), ..Effects::default() })
         }
         VariableSetKind::VarResetAll => Ok(Effects { search_path: true, ..Effects::default() }),
@@ -28,6 +28,11 @@ pub(crate) fn set(statement: &VariableSetStmt, protects: bool) -> Result<Effects
             Err(Refusal::unsupported("SET … FROM CURRENT is not supported"))
         }
     }
+}
+
+/// `"$user"` in the search path stands for the role that acts.
+fn moves_search_path(name: &str) -> bool {
+    matches!(name, "search_path" | "role" | "session_authorization")
 }
 
 fn argument(node: &Node) -> Option<String> {
@@ -117,6 +122,6 @@ pub(crate) fn set_config(select: &SelectStmt, protects: bool) -> Result<Effects>
         return if parameter && HARMLESS.contains(&name.as_str()) { Ok(Effects::default()) } else { Err(unclear()) };
     };
     check(&name, Some(&value), protects)?;
-    let search_path = name == "search_path";
+    let search_path = moves_search_path(&name);
     Ok(Effects { search_path, set: Some((name, Some(value))), ..Effects::default() })
 }

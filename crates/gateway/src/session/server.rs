@@ -537,6 +537,8 @@ fn processor_refusal(body: &[u8]) -> Refusal {
             Refusal::new("25P02", "current transaction is aborted, commands ignored until end of transaction block")
         }
         "57014" => Refusal::new("57014", "canceling statement due to user request"),
+        // A search needs the privilege that the statement itself needs.
+        "42501" => Refusal::new("42501", field(b'M')),
         code => Refusal::internal(format!("what the statement needs cannot be read: {} ({code})", field(b'M'))),
     }
 }
