@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use drieslot_custodian::client::KeyringConfig;
 use drieslot_register::follow::FollowConfig;
+use jiff::SignedDuration;
+use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
 use crate::GatewayError;
@@ -39,6 +41,9 @@ pub struct Config {
     /// Which statements a principal may send at all.
     #[serde(default)]
     pub firewall: Vec<FirewallRule>,
+    /// Whose tokens tell who an end user is.
+    #[serde(default)]
+    pub token_issuers: Vec<TokenIssuer>,
     /// The processor's PostgreSQL.
     pub backend: Backend,
     /// This gateway's journal.
@@ -83,6 +88,68 @@ pub enum FirewallMode {
     Report,
     /// It is refused.
     Enforce,
+}
+
+/// An OpenID Connect issuer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenIssuer {
+    /// As tokens name it in `iss`.
+    pub issuer: String,
+    /// What must stand in `aud`.
+    pub audience: String,
+    /// Its public keys, a JSON Web Key Set.
+    pub keys: KeySource,
+    /// What tokens may be signed with. Never a shared secret.
+    #[serde(default = "default_algorithms")]
+    pub algorithms: Vec<Algorithm>,
+    /// The claim that names the end user.
+    #[serde(default = "default_user_claim")]
+    pub user_claim: String,
+    /// Seconds by which the issuer's clock may differ.
+    #[serde(default = "default_leeway_s")]
+    pub leeway_s: u32,
+    /// Seconds for which keys are used while no newer ones can be had.
+    #[serde(default = "default_keys_max_age_s")]
+    pub keys_max_age_s: u32,
+}
+
+/// Where keys come from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum KeySource {
+    /// `{ file = "…" }`
+    File {
+        /// The file.
+        file: PathBuf,
+    },
+    /// `{ url = "https://…", root_certificate = "…" }`
+    Url {
+        /// The address.
+        url: String,
+        /// Certificate that the address's chain must end in, PEM.
+        root_certificate: PathBuf,
+    },
+}
+
+impl TokenIssuer {
+    pub(crate) fn max_age(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.keys_max_age_s.into())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        use Algorithm::{HS256, HS384, HS512};
+        if self.algorithms.is_empty() || self.algorithms.iter().any(|one| matches!(one, HS256 | HS384 | HS512)) {
+            return Err(format!(
+                "token_issuers: {}: algorithms must name some, and no shared secret (HS…)",
+                self.issuer
+            ));
+        }
+        if self.issuer.is_empty() || self.audience.is_empty() || self.user_claim.is_empty() {
+            return Err("token_issuers: issuer, audience and user_claim must not be empty".into());
+        }
+        Ok(())
+    }
 }
 
 /// The processor's PostgreSQL.
@@ -186,6 +253,22 @@ pub enum Durability {
     Os,
 }
 
+fn default_algorithms() -> Vec<Algorithm> {
+    vec![Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::EdDSA]
+}
+
+fn default_user_claim() -> String {
+    "sub".into()
+}
+
+fn default_leeway_s() -> u32 {
+    60
+}
+
+fn default_keys_max_age_s() -> u32 {
+    24 * 3600
+}
+
 fn yes() -> bool {
     true
 }
@@ -281,7 +364,11 @@ impl Config {
             .roles
             .values_mut()
             .flat_map(|role| [role.password_file.as_mut(), role.certificate.as_mut(), role.certificate_key.as_mut()]);
-        for path in paths.into_iter().chain(optional.into_iter().chain(lists).chain(of_roles).flatten()) {
+        let of_issuers = config.token_issuers.iter_mut().map(|issuer| match &mut issuer.keys {
+            KeySource::File { file } => Some(file),
+            KeySource::Url { root_certificate, .. } => Some(root_certificate),
+        });
+        for path in paths.into_iter().chain(optional.into_iter().chain(lists).chain(of_roles).chain(of_issuers).flatten()) {
             *path = base.join(&path);
         }
         config.check()?;
@@ -298,6 +385,7 @@ impl Config {
                            that the processor's chain ends in";
             return Err(GatewayError::Config(message.into()));
         }
+        self.token_issuers.iter().try_for_each(TokenIssuer::check).map_err(GatewayError::Config)?;
         backend.check_roles().map_err(GatewayError::Config)?;
         if !self.require_tls && !self.listen.ip().is_loopback() {
             return Err(GatewayError::Config("require_tls may be false on a loopback address only".into()));

@@ -13,10 +13,11 @@ use tokio::net::TcpStream;
 
 use crate::Shared;
 use crate::certificate::common_name;
+use crate::end_users::Said;
 use crate::options;
 use crate::refusal::Refusal;
 use crate::scram::{Exchange, Known, MECHANISM, MECHANISM_PLUS, ScramError};
-use crate::session::{Session, Who, required_setting};
+use crate::session::{Session, Who, own_settings, required_setting};
 use crate::stream::Peer;
 
 /// A client that has not signed in by then is let go.
@@ -182,13 +183,18 @@ async fn sign_in(
         authenticate(shared, client, tls, &user).await?;
     }
     let database = get("database").unwrap_or_else(|| user.clone());
-    let settings = start_settings(parameters, &database)?;
+    let mut settings = start_settings(parameters, &database)?;
+    let mut said = Said::default();
+    for (name, value) in own_settings(&mut settings)? {
+        let state = shared.follower.state();
+        shared.end_users.hear_waiting(&mut said, name, &value, &state).await?;
+    }
     let connection = shared.connector.connect(&user, &settings).await?;
     for (name, value) in &connection.parameters {
         required_setting(name, value)?;
     }
     let session = shared.new_session_id()?;
-    Ok((Who { session, principal: user, database, client: address.to_string() }, connection))
+    Ok((Who { session, principal: user, database, client: address.to_string(), said }, connection))
 }
 
 /// What the processor is given of a start-up packet's settings.

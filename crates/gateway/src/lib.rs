@@ -8,6 +8,7 @@ mod cancels;
 mod catalogs;
 mod certificate;
 mod config;
+mod end_users;
 mod firewall;
 mod front;
 mod options;
@@ -39,13 +40,14 @@ pub use drieslot_custodian::Clock;
 
 pub use config::{
     Backend, BackendRole, BackendTls, ClientCertificates, Config, Durability, FirewallMode, FirewallRule,
-    JournalConfig, TargetSessionAttrs,
+    JournalConfig, KeySource, TargetSessionAttrs, TokenIssuer,
 };
 pub use scram::{Verifier, VerifierError};
 
 use backend::Connector;
 use cancels::Cancels;
 use catalogs::{Catalogs, Plans};
+use end_users::EndUsers;
 use firewall::Firewall;
 use recording::Recording;
 use refusal::Refusal;
@@ -94,6 +96,7 @@ pub(crate) struct Shared {
     recording: Option<Recording>,
     firewall: Firewall,
     cancels: Cancels,
+    end_users: Arc<EndUsers>,
     connector: Connector,
     acceptor: TlsAcceptor,
     /// What clients' SCRAM is bound to; `None` where the certificate's signature names no hash.
@@ -116,6 +119,7 @@ impl Shared {
 pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -> Result<(), GatewayError> {
     let (acceptor, binding) = tls::acceptor(&config)?;
     let connector = Connector::new(&config.backend)?;
+    let end_users = Arc::new(EndUsers::new(&config.token_issuers, Arc::clone(&clock))?);
     let principals = config.read_principals()?;
     config.check_role_owners(&principals)?;
     let firewall = firewall(&config, &principals)?;
@@ -143,6 +147,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         recording,
         firewall,
         cancels: Cancels::default(),
+        end_users,
         connector,
         acceptor,
         binding,

@@ -1,4 +1,4 @@
-//! The settings in a start-up packet's `options`, read as PostgreSQL does.
+//! The settings in a start-up packet's `options`, read and written as PostgreSQL does.
 //!
 //! Only `-c name=value`, `-cname=value` and `--name=value` are read; other switches are refused by whoever asks, since
 //! what they set could not be told.
@@ -23,6 +23,21 @@ pub(crate) fn read(text: &str) -> Option<Vec<Setting>> {
     Some(settings)
 }
 
+/// The same settings as one text.
+pub(crate) fn write(settings: &[Setting]) -> String {
+    let mut text = String::new();
+    for (name, value) in settings {
+        text.push_str(if text.is_empty() { "-c " } else { " -c " });
+        for c in name.chars().chain(['=']).chain(value.chars()) {
+            if is_space(c) || c == '\\' {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// At white space, which a backslash makes part of a word.
 fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -45,13 +60,14 @@ fn is_space(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{read, write};
 
     #[test]
     fn options_are_read_as_postgresql_does() {
         let found = read("-c Search-Path=a,\\ b  --x.y=1=2 -crole=\\\\z").unwrap();
         let wanted = [("search_path", "a, b"), ("x.y", "1=2"), ("role", "\\z")];
         assert_eq!(found, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(read(&write(&found)), Some(found));
         assert_eq!(read(" "), Some(Vec::new()));
         for bad in ["-e", "-ec x=1", "x=1", "-c", "-c x", "--x", "-S 100"] {
             assert_eq!(read(bad), None, "{bad}");

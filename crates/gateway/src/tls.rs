@@ -66,6 +66,15 @@ pub(crate) fn acceptor(config: &Config) -> Result<(TlsAcceptor, Option<Vec<u8>>)
     Ok((TlsAcceptor::from(Arc::new(server)), binding))
 }
 
+/// A client that trusts certificates that end in these roots, and nothing else.
+pub(crate) fn trusting(root_certificate: &Path) -> Result<TlsConnector, GatewayError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| GatewayError::Config(format!("TLS versions: {error}")))?;
+    let config = builder.with_root_certificates(roots(root_certificate)?).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
 /// How the processor is connected to as a role; `None` where TLS is disabled.
 pub(crate) fn connector(
     backend: &Backend,

@@ -8,6 +8,7 @@ use drieslot_schema::ColumnId;
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use crate::end_users::Person;
 use crate::refusal::Refusal;
 
 /// What is durable of a journal.
@@ -95,6 +96,8 @@ pub(crate) struct Intent<'a> {
     pub(crate) session: &'a str,
     pub(crate) principal: &'a str,
     pub(crate) client: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) end_user: Option<Person<'a>>,
     pub(crate) database: &'a str,
     pub(crate) mandates: &'a [String],
     pub(crate) purpose: &'a str,
@@ -124,6 +127,8 @@ pub(crate) struct Refused<'a> {
     pub(crate) session: &'a str,
     pub(crate) principal: &'a str,
     pub(crate) client: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) end_user: Option<Person<'a>>,
     pub(crate) database: &'a str,
     pub(crate) sqlstate: &'a str,
     pub(crate) why: &'a str,

@@ -21,7 +21,7 @@ pub mod statement;
 
 pub use epochs::{EpochsInUse, FIRST_EPOCH, OpenRotation};
 pub use exchange::Receipt;
-pub use permit::{Denied, DomainDenied, Operation, Part, Permit, Use};
+pub use permit::{Asker, Denied, DomainDenied, EndUser, Operation, Part, Permit, Use};
 pub use record::{Record, Signer, Status};
 pub use refusal::Refusal;
 pub use state::{Effect, State};

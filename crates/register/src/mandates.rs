@@ -6,8 +6,8 @@ use std::sync::Arc;
 use drieslot_schema::{Classification, ColumnId, Domain};
 use jiff::Timestamp;
 
-use crate::statement::{Mandate, table_id};
-use crate::{Denied, Operation, Permit};
+use crate::statement::{EndUserClaim, EndUserDemand, Mandate, table_id};
+use crate::{Asker, Denied, EndUser, Operation, Permit};
 
 /// One mandate in force; its time may not have come, or be over.
 #[derive(Debug)]
@@ -31,6 +31,31 @@ impl ActiveMandate {
 
     pub(crate) fn holds(&self, now: Timestamp) -> bool {
         self.mandate.valid_from <= now && now < self.mandate.valid_until
+    }
+
+    /// Why this mandate is of no use to who asks, whatever the time and the columns.
+    fn misfit(&self, asker: &Asker<'_>) -> Option<String> {
+        let Mandate { id, purpose, end_user, end_user_claim, .. } = &self.mandate;
+        if let Some(chosen) = asker.purpose.filter(|chosen| chosen != purpose) {
+            return Some(format!("mandate `{id}` is for {purpose}, and drieslot.purpose is {chosen}"));
+        }
+        match (end_user, &asker.end_user) {
+            (EndUserDemand::None, _) | (EndUserDemand::Asserted, Some(_)) => None,
+            (EndUserDemand::Asserted, None) => {
+                Some(format!("mandate `{id}` demands an end user: SET drieslot.end_user or drieslot.user_token"))
+            }
+            (EndUserDemand::Verified, Some(EndUser::Verified { issuer, claims })) => {
+                let has = |wanted: &EndUserClaim| {
+                    let values = claims.get(&wanted.claim).map(Vec::as_slice).unwrap_or_default();
+                    wanted.issuer == *issuer && values.iter().any(|value| wanted.values.contains(value))
+                };
+                let fits = end_user_claim.is_empty() || end_user_claim.iter().any(has);
+                (!fits).then(|| format!("mandate `{id}` is for end users with other claims than this one's"))
+            }
+            (EndUserDemand::Verified, Some(EndUser::Asserted) | None) => {
+                Some(format!("mandate `{id}` demands a verified end user: SET drieslot.user_token"))
+            }
+        }
     }
 
     fn grants(&self, (column, operation): &(ColumnId, Operation)) -> bool {
@@ -90,13 +115,12 @@ impl Mandates {
     /// One mandate that covers all uses, else several of one purpose that do together.
     pub(crate) fn permit(
         &self,
-        principal: &str,
-        database: &str,
+        asker: &Asker<'_>,
         now: Timestamp,
         uses: &[(ColumnId, Operation)],
     ) -> Result<Permit, Box<Denied>> {
-        let here = || self.of_principal(principal).filter(|one| one.mandate.database == database);
-        let valid: Vec<_> = here().filter(|one| one.holds(now)).collect();
+        let here = || self.of_principal(asker.principal).filter(|one| one.mandate.database == asker.database);
+        let valid: Vec<_> = here().filter(|one| one.holds(now) && one.misfit(asker).is_none()).collect();
         let single = valid.iter().find(|one| uses.iter().all(|used| one.grants(used)));
         if let Some(one) = single {
             return Ok(permit_of(&[one]));
@@ -115,7 +139,11 @@ impl Mandates {
             return Ok(permit_of(&[]));
         };
         let why = match uncovered {
-            Some(used) => why_not(here().filter(|one| one.grants(used)), now),
+            Some(used) => {
+                let granting = || here().filter(|one| one.grants(used));
+                let misfit = granting().filter(|one| one.holds(now)).find_map(|one| one.misfit(asker));
+                misfit.unwrap_or_else(|| why_not(granting(), now))
+            }
             None => {
                 let purposes: Vec<_> = purposes.into_iter().collect();
                 let list = purposes.join(", ");
@@ -123,7 +151,7 @@ impl Mandates {
             }
         };
         let (column, operation) = used.clone();
-        Err(Box::new(Denied { principal: principal.into(), column, operation, why }))
+        Err(Box::new(Denied { principal: asker.principal.into(), column, operation, why }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the state answers to a question, and the questions' words.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use drieslot_schema::{ColumnId, Domain};
@@ -26,6 +27,40 @@ impl fmt::Display for Operation {
             Self::Search => "search",
         })
     }
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Who signed in.
+    pub principal: &'a str,
+    /// To which database.
+    pub database: &'a str,
+    /// For whom, as far as it is known.
+    pub end_user: Option<EndUser<'a>>,
+    /// For which of several purposes; `None` where that is left open.
+    pub purpose: Option<&'a str>,
+}
+
+impl<'a> Asker<'a> {
+    /// Of whom nothing else is known.
+    pub fn new(principal: &'a str, database: &'a str) -> Self {
+        Self { principal, database, end_user: None, purpose: None }
+    }
+}
+
+/// What is known of an end user.
+#[derive(Clone, Copy, Debug)]
+pub enum EndUser<'a> {
+    /// The application says who it is.
+    Asserted,
+    /// An issuer says it, and these claims, each with one or more values.
+    Verified {
+        /// Who.
+        issuer: &'a str,
+        /// What.
+        claims: &'a BTreeMap<String, Vec<String>>,
+    },
 }
 
 /// A statement is allowed.

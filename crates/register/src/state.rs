@@ -13,7 +13,7 @@ use crate::entry::{Entry, SignatureEntry};
 use crate::epochs::{Epochs, EpochsInUse, OpenRotation};
 use crate::loosening::loosened;
 use crate::mandates::{Mandates, why_not};
-use crate::permit::{Denied, DomainDenied, Operation, Part, Permit, Use};
+use crate::permit::{Asker, Denied, DomainDenied, Operation, Part, Permit, Use};
 use crate::record::{Record, Rule, Status};
 use crate::signature::signing_key;
 use crate::statement::{
@@ -373,23 +373,27 @@ impl State {
         self.classifications.get(database).map(|(_, words)| Arc::clone(words))
     }
 
-    /// May `principal` do all of `uses` in one statement, for one purpose? For no uses at all the answer is a permit
+    /// May `asker` do all of `uses` in one statement, for one purpose? For no uses at all the answer is a permit
     /// without mandate.
     ///
     /// # Errors
     /// [`Denied`], for the first use that is not covered.
     pub fn permit(
         &self,
-        principal: &str,
-        database: &str,
+        asker: &Asker<'_>,
         now: Timestamp,
         uses: &[(ColumnId, Operation)],
     ) -> Result<Permit, Box<Denied>> {
         if let (Some(why), Some((column, operation))) = (&self.closed, uses.first()) {
             let (column, operation) = (column.clone(), *operation);
-            return Err(Box::new(Denied { principal: principal.into(), column, operation, why: why.to_string() }));
+            return Err(Box::new(Denied {
+                principal: asker.principal.into(),
+                column,
+                operation,
+                why: why.to_string(),
+            }));
         }
-        self.mandates.permit(principal, database, now, uses)
+        self.mandates.permit(asker, now, uses)
     }
 
     /// May this gateway have the key of `domain` in `epoch` now?

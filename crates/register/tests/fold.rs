@@ -11,11 +11,13 @@
 
 mod people;
 
+use std::collections::BTreeMap;
+
 use drieslot_link::Fingerprint;
 use drieslot_register::entry::Entry;
 use drieslot_register::signature::{sign, sign_with_identity};
 use drieslot_register::statement::{Kind, Statement};
-use drieslot_register::{Effect, Function, Operation, Refusal, State, Status};
+use drieslot_register::{Asker, Effect, EndUser, Function, Operation, Refusal, State, Status};
 use drieslot_schema::{ColumnId, Domain, TableId};
 use people::{Log, PERSONS, classification, mandate, mandate_until, now, revocation, ssh_key};
 use ssh_key::HashAlg;
@@ -29,7 +31,7 @@ fn reads(name: &str) -> [(ColumnId, Operation); 1] {
 }
 
 fn why(log: &Log, name: &str) -> String {
-    log.state.permit("app_intake", "civic", now(), &reads(name)).unwrap_err().to_string()
+    log.state.permit(&Asker::new("app_intake", "civic"), now(), &reads(name)).unwrap_err().to_string()
 }
 
 fn person() -> Domain {
@@ -67,7 +69,7 @@ fn two_of_three_functions_are_not_enough_and_each_needs_its_quorum() {
     }
     assert_eq!(log.state.pending().next().unwrap().missing(), ["1 of structure"], "structure has a quorum of two");
     assert!(matches!(log.sign("sofie", &text), Ok(Effect::InForce { .. })));
-    let permit = log.state.permit("app_intake", "civic", now(), &reads("name")).unwrap();
+    let permit = log.state.permit(&Asker::new("app_intake", "civic"), now(), &reads("name")).unwrap();
     assert_eq!((permit.mandates, permit.purpose.as_str()), (vec!["m1".to_owned()], "onboarding"));
 
     let text = mandate("m2", "");
@@ -164,7 +166,7 @@ fn time_and_revocation_end_a_mandate() {
     assert!(why(&log, "name").contains("`future` grants it only from"));
     assert!(log.state.domain_use(&person(), 1, &log.gateway, now()).is_err());
     log.enact(&mandate("now", ""));
-    assert!(log.state.permit("app_intake", "civic", now(), &reads("name")).is_ok());
+    assert!(log.state.permit(&Asker::new("app_intake", "civic"), now(), &reads("name")).is_ok());
     let used = log.state.domain_use(&person(), 1, &log.gateway, now()).unwrap();
     assert_eq!(used.mandate, "now");
     assert!(log.state.domain_use(&person(), 2, &log.gateway, now()).is_err(), "another epoch");
@@ -174,9 +176,12 @@ fn time_and_revocation_end_a_mandate() {
 
     let text = revocation("r1", "now");
     log.submit(&text).unwrap();
-    assert!(log.state.permit("app_intake", "civic", now(), &reads("name")).is_ok(), "an unsigned revocation is none");
+    assert!(
+        log.state.permit(&Asker::new("app_intake", "civic"), now(), &reads("name")).is_ok(),
+        "an unsigned revocation is none"
+    );
     log.sign("kim", &text).unwrap();
-    assert!(log.state.permit("app_intake", "civic", now(), &reads("name")).is_err());
+    assert!(log.state.permit(&Asker::new("app_intake", "civic"), now(), &reads("name")).is_err());
     assert!(log.state.domain_use(&person(), 1, &log.gateway, now()).is_err());
     assert_eq!(log.state.find(Kind::Mandate, "now").unwrap().status, Status::Revoked);
     let again = log.people.sign("ann", &text);
@@ -196,20 +201,69 @@ fn a_permit_covers_every_use_for_one_purpose() {
     log.enact(&mandate("m1", "rows_per_statement = 50").replace(", \"name\"", ""));
     log.enact(&mandate("m2", "").replace("\"national_number\", ", "").replace(", \"write\", \"search\"", ""));
     let both = [(column("national_number"), Operation::Search), (column("name"), Operation::Read)];
-    let permit = log.state.permit("app_intake", "civic", now(), &both).unwrap();
+    let permit = log.state.permit(&Asker::new("app_intake", "civic"), now(), &both).unwrap();
     assert_eq!((permit.mandates.len(), permit.rows_per_statement), (2, Some(50)));
     let write = [(column("name"), Operation::Write)];
-    let denied = log.state.permit("app_intake", "civic", now(), &write).unwrap_err();
+    let denied = log.state.permit(&Asker::new("app_intake", "civic"), now(), &write).unwrap_err();
     assert_eq!((denied.column, denied.operation), (column("name"), Operation::Write));
-    assert!(log.state.permit("someone", "civic", now(), &both).is_err());
-    assert!(log.state.permit("app_intake", "other", now(), &both).is_err());
-    assert!(log.state.permit("app_intake", "civic", now(), &reads("id")).is_err(), "plain columns are granted too");
+    assert!(log.state.permit(&Asker::new("someone", "civic"), now(), &both).is_err());
+    assert!(log.state.permit(&Asker::new("app_intake", "other"), now(), &both).is_err());
+    assert!(
+        log.state.permit(&Asker::new("app_intake", "civic"), now(), &reads("id")).is_err(),
+        "plain columns are granted too"
+    );
 
     let court = mandate("m3", "").replace("onboarding", "court_order").replace("app_intake", "court");
     log.enact(&court.replace("\"national_number\", ", ""));
     log.enact(&mandate("m4", "").replace("app_intake", "court").replace(", \"name\"", ""));
-    let denied = log.state.permit("court", "civic", now(), &both).unwrap_err();
+    let denied = log.state.permit(&Asker::new("court", "civic"), now(), &both).unwrap_err();
     assert!(denied.why.contains("different purposes"), "{denied}");
+}
+
+#[test]
+fn an_end_user_must_be_known_as_the_mandate_demands() {
+    let mut log = Log::classified();
+    let claim =
+        "end_user = \"verified\"\n[[end_user_claim]]\nissuer = \"i\"\nclaim = \"groups\"\nvalues = [\"a\", \"b\"]";
+    log.enact(&mandate("m1", claim));
+    let name = reads("name");
+    let ask = |log: &Log, end_user: Option<EndUser<'_>>, purpose: Option<&str>| {
+        let asker = Asker { end_user, purpose, ..Asker::new("app_intake", "civic") };
+        log.state.permit(&asker, now(), &name).map(|permit| permit.purpose).map_err(|denied| denied.why)
+    };
+    let groups = |values: &[&str]| {
+        BTreeMap::from([("groups".to_owned(), values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>())])
+    };
+    let (fits, other, none) = (groups(&["z", "b"]), groups(&["z"]), BTreeMap::new());
+    let verified = |issuer, claims| Some(EndUser::Verified { issuer, claims });
+    assert_eq!(ask(&log, verified("i", &fits), None).unwrap(), "onboarding");
+    assert_eq!(ask(&log, verified("i", &fits), Some("onboarding")).unwrap(), "onboarding");
+    for (user, why) in [
+        (None, "verified end user"),
+        (Some(EndUser::Asserted), "verified end user"),
+        (verified("j", &fits), "other claims"),
+        (verified("i", &other), "other claims"),
+        (verified("i", &none), "other claims"),
+    ] {
+        assert!(ask(&log, user, None).unwrap_err().contains(why));
+    }
+    assert!(ask(&log, verified("i", &fits), Some("court_order")).unwrap_err().contains("drieslot.purpose"));
+
+    // With mandates of several purposes the asker chooses; an asserted user is enough for the second.
+    log.enact(&mandate("m2", "end_user = \"asserted\"").replace("onboarding", "court_order"));
+    assert_eq!(ask(&log, verified("i", &fits), Some("court_order")).unwrap(), "court_order");
+    assert_eq!(ask(&log, Some(EndUser::Asserted), None).unwrap(), "court_order");
+    assert!(ask(&log, Some(EndUser::Asserted), Some("onboarding")).is_err());
+    assert!(ask(&log, None, None).unwrap_err().contains("end user"));
+
+    for bad in [
+        claim.replace("verified", "asserted"),
+        claim.replace("[\"a\", \"b\"]", "[]"),
+        claim.replace("\"i\"", "\"\""),
+        "end_user = \"known\"".to_owned(),
+    ] {
+        assert!(matches!(log.submit(&mandate("m3", &bad)), Err(Refusal::Malformed(_))), "{bad}");
+    }
 }
 
 #[test]
@@ -217,8 +271,8 @@ fn a_replaced_mandate_ends() {
     let mut log = Log::classified();
     log.enact(&mandate("m1", ""));
     log.enact(&mandate("m2", "replaces = \"m1\"").replace(", \"name\"", ""));
-    assert!(log.state.permit("app_intake", "civic", now(), &reads("national_number")).is_ok());
-    assert!(log.state.permit("app_intake", "civic", now(), &reads("name")).is_err());
+    assert!(log.state.permit(&Asker::new("app_intake", "civic"), now(), &reads("national_number")).is_ok());
+    assert!(log.state.permit(&Asker::new("app_intake", "civic"), now(), &reads("name")).is_err());
     assert_eq!(log.state.find(Kind::Mandate, "m1").unwrap().status, Status::Replaced);
 }
 
@@ -305,7 +359,7 @@ fn the_same_entries_give_the_same_state_and_a_changed_one_is_refused() {
         }
     }
     let closed = log.state.closed("tampered with");
-    let denied = closed.permit("app_intake", "civic", now(), &reads("name")).unwrap_err();
+    let denied = closed.permit(&Asker::new("app_intake", "civic"), now(), &reads("name")).unwrap_err();
     assert!(denied.why.contains("tampered with"));
     assert!(closed.charter().is_none() && closed.classification("civic").is_none());
     assert!(closed.domain_use(&person(), 1, &log.gateway, now()).is_err());

@@ -99,9 +99,9 @@ fn decision_of(node: &Node, command: Command, census: &Census) -> Decision {
 fn session_statement(env: &Env<'_>, node: &Node, census: &Census, protects: bool) -> Result<Option<Decision>> {
     let sets_config = census.functions.iter().any(|(_, name)| name == "set_config");
     Ok(Some(match &node.node {
-        Some(NodeEnum::VariableSetStmt(set)) => Decision::pass(Command::Set).with(settings::set(set, protects)?),
+        Some(NodeEnum::VariableSetStmt(set)) => own(Command::Set, settings::set(set, protects)?),
         Some(NodeEnum::SelectStmt(select)) if sets_config => {
-            Decision::pass(Command::Select).with(settings::set_config(select, protects)?)
+            own(Command::Select, settings::set_config(select, protects)?)
         }
         _ if sets_config => {
             return Err(Refusal::denied("set_config() is allowed only by itself, with literals").hint("Write SET."));
@@ -118,7 +118,7 @@ fn session_statement(env: &Env<'_>, node: &Node, census: &Census, protects: bool
         Some(NodeEnum::VariableShowStmt(_)) => Decision::pass(Command::Show),
         Some(NodeEnum::DiscardStmt(discard)) => {
             let all = discard.target == DiscardMode::DiscardAll as i32;
-            let effects = Effects { ddl: true, search_path: true, set: None };
+            let effects = Effects { ddl: true, search_path: true, resets_own: all, ..Effects::default() };
             Decision::pass(if all { Command::DiscardAll } else { Command::Other }).with(effects)
         }
         Some(NodeEnum::DeallocateStmt(deallocate)) => {
@@ -139,6 +139,25 @@ fn session_statement(env: &Env<'_>, node: &Node, census: &Census, protects: bool
         Some(NodeEnum::ConstraintsSetStmt(_)) => Decision::pass(Command::Set),
         _ => return Ok(None),
     }))
+}
+
+/// What is sent in place of a setting of the gateway's own has the same command tag, and fails where the original would.
+fn own(command: Command, effects: Effects) -> Decision {
+    let decision = Decision::pass(command.clone());
+    let Some(own) = &effects.own else { return decision.with(effects) };
+    let text = match (command == Command::Select, &own.value, own.local) {
+        (true, _, _) => "SELECT ''::pg_catalog.text AS set_config",
+        (false, None, false) => "RESET drieslot.placeholder",
+        (false, None, true) => "SET LOCAL drieslot.placeholder TO DEFAULT",
+        (false, Some(_), false) => "SET drieslot.placeholder = ''",
+        (false, Some(_), true) => "SET LOCAL drieslot.placeholder = ''",
+    };
+    // Nothing that was told of a person stays in the cache of plans.
+    Decision {
+        kind: Kind::Reworded(text.to_owned(), PassProof(())),
+        depends_on_session: true,
+        ..decision.with(effects)
+    }
 }
 
 fn transaction_command(kind: i32, protects: bool) -> Result<Command> {

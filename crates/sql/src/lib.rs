@@ -34,9 +34,9 @@ pub use plan::{Session, plan};
 pub use refusal::Refusal;
 pub use shape::{Shape, shapes};
 pub use statement::{
-    CellSlot, ClientParameter, Command, CopyField, CopyFormat, CopyPlan, Effects, Kind, LetterCase, PassProof,
-    PatternPart, Purpose, ResultColumn, Rewritten, Search, SearchPart, SearchTest, ServerParameter, Slot, SlotSource,
-    Statement, Typed, Use,
+    CellSlot, ClientParameter, Command, CopyField, CopyFormat, CopyPlan, Effects, Kind, LetterCase, Own, OwnName,
+    PassProof, PatternPart, Purpose, ResultColumn, Rewritten, Search, SearchPart, SearchTest, ServerParameter, Slot,
+    SlotSource, Statement, Typed, Use,
 };
 pub use template::Template;
 pub use types::quoted;

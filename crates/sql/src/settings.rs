@@ -4,7 +4,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, SelectStmt, VariableSetKind, VariableSetStmt, a_const::Val};
 
 use crate::refusal::{Refusal, Result};
-use crate::statement::Effects;
+use crate::statement::{Effects, Own, OwnName};
 use crate::types::strings;
 
 /// What a SET does to the session, or why it is refused.
@@ -12,6 +12,22 @@ pub(crate) fn set(statement: &VariableSetStmt, protects: bool) -> Result<Effects
     let kind = VariableSetKind::try_from(statement.kind).unwrap_or(VariableSetKind::Undefined);
     let name = statement.name.to_ascii_lowercase();
     let value = statement.args.iter().map(argument).collect::<Option<Vec<_>>>().map(|values| values.join(", "));
+    if let Some(name) = OwnName::read(&name) {
+        let name = name.ok_or_else(not_own)?;
+        let value = match kind {
+            VariableSetKind::VarSetValue => {
+                let text = statement.args.first().filter(|_| statement.args.len() == 1).and_then(argument);
+                Some(text.ok_or_else(not_a_text)?)
+            }
+            VariableSetKind::VarSetDefault | VariableSetKind::VarReset => None,
+            VariableSetKind::VarSetCurrent
+            | VariableSetKind::VarSetMulti
+            | VariableSetKind::VarResetAll
+            | VariableSetKind::Undefined => return Err(Refusal::unsupported("SET … FROM CURRENT is not supported")),
+        };
+        let own = Own { name, value, local: statement.is_local };
+        return Ok(Effects { own: Some(own), ..Effects::default() });
+    }
     match kind {
         VariableSetKind::VarSetValue => {
             check(&name, value.as_deref(), protects)?;
@@ -22,12 +38,21 @@ pub(crate) fn set(statement: &VariableSetStmt, protects: bool) -> Result<Effects
             let search_path = moves_search_path(&name);
             Ok(Effects { search_path, set: Some((name, None)), ..Effects::default() })
         }
-        VariableSetKind::VarResetAll => Ok(Effects { search_path: true, ..Effects::default() }),
+        VariableSetKind::VarResetAll => Ok(Effects { search_path: true, resets_own: true, ..Effects::default() }),
         VariableSetKind::VarSetMulti => Ok(Effects::default()),
         VariableSetKind::VarSetCurrent | VariableSetKind::Undefined => {
             Err(Refusal::unsupported("SET … FROM CURRENT is not supported"))
         }
     }
+}
+
+fn not_own() -> Refusal {
+    Refusal::new("42704", "unrecognized configuration parameter: Drieslot has no setting of this name")
+        .hint("There are drieslot.end_user, drieslot.user_token and drieslot.purpose.")
+}
+
+fn not_a_text() -> Refusal {
+    Refusal::denied("a setting of Drieslot is set to one literal").hint("Write SET drieslot.user_token = '…'.")
 }
 
 /// `"$user"` in the search path stands for the role that acts.
@@ -109,13 +134,26 @@ pub(crate) fn set_config(select: &SelectStmt, protects: bool) -> Result<Effects>
             _ => None,
         };
         match (name, call.args.as_slice()) {
-            (Some(&"set_config"), [name, value, _]) if found.is_none() => found = Some((name, value)),
+            (Some(&"set_config"), [name, value, local]) if found.is_none() => {
+                found = Some((name, value, local));
+            }
             (Some(&"current_setting"), args) if args.iter().all(|arg| argument(arg).is_some()) => {}
             _ => return Err(unclear()),
         }
     }
-    let Some((name, value)) = found else { return Err(unclear()) };
+    let Some((name, value, local)) = found else { return Err(unclear()) };
     let Some(name) = argument(name).map(|name| name.to_ascii_lowercase()) else { return Err(unclear()) };
+    if let Some(own) = OwnName::read(&name) {
+        let is_local = argument(local).map(|word| word.to_ascii_lowercase());
+        let local = is_local.as_deref().is_some_and(is_on);
+        let settled = is_local.is_some() && select.target_list.len() == 1;
+        let value = argument(value).filter(|_| settled).ok_or_else(|| {
+            Refusal::denied("set_config() of a setting of Drieslot is allowed only by itself, with literals")
+                .hint("Write SELECT set_config('drieslot.user_token', '…', true), or SET LOCAL.")
+        })?;
+        let own = Own { name: own.ok_or_else(not_own)?, value: Some(value), local };
+        return Ok(Effects { own: Some(own), ..Effects::default() });
+    }
     let Some(value) = argument(value) else {
         let parameter = matches!(value.node, Some(NodeEnum::ParamRef(_)));
         // A driver that puts back what it had changed; nothing here rests on such a setting.

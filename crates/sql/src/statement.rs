@@ -197,6 +197,52 @@ pub struct Effects {
     pub search_path: bool,
     /// A SET of one name, in lower case, to these values; no value for RESET and SET TO DEFAULT.
     pub set: Option<(String, Option<String>)>,
+    /// A setting of the gateway's own, which the processor is not told.
+    pub own: Option<Own>,
+    /// RESET ALL and DISCARD ALL: the gateway's own settings are what they were when the session began.
+    pub resets_own: bool,
+}
+
+/// SET or RESET of a setting of the gateway's own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Own {
+    /// Which.
+    pub name: OwnName,
+    /// `None` for RESET and SET TO DEFAULT.
+    pub value: Option<String>,
+    /// SET LOCAL: until the transaction ends.
+    pub local: bool,
+}
+
+/// The value may be a token.
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Own").field("name", &self.name).field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+/// The gateway's own settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnName {
+    /// `drieslot.end_user`: the end user, as the application says.
+    User,
+    /// `drieslot.user_token`: the end user, as an issuer says.
+    UserToken,
+    /// `drieslot.purpose`: which of the principal's purposes.
+    Purpose,
+}
+
+impl OwnName {
+    /// Whether a setting, by its name in lower case, is one of the gateway's; `None` where its prefix is, and it is not.
+    pub fn read(name: &str) -> Option<Option<Self>> {
+        let known = match name.strip_prefix("drieslot.")? {
+            "end_user" => Some(Self::User),
+            "user_token" => Some(Self::UserToken),
+            "purpose" => Some(Self::Purpose),
+            _ => None,
+        };
+        Some(known)
+    }
 }
 
 /// What a statement does with a protected column.

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use drieslot_register::Operation;
 use drieslot_register::statement::{
-    Charter, Classification, ColumnEntry, Grant, Mandate, ProtectionWord, Statement, TableEntry, UnlistedWord,
+    Charter, Classification, ColumnEntry, EndUserDemand, Grant, Mandate, ProtectionWord, Statement, TableEntry,
+    UnlistedWord,
 };
 use drieslot_schema::Protection;
 use jiff::{SignedDuration, Timestamp};
@@ -104,6 +105,8 @@ pub(crate) fn mandate(classification: &Classification, now: Timestamp) -> Result
         valid_until: now.checked_add(VALID).context("the mandate's end")?,
         rows_per_statement: None,
         requester: None,
+        end_user: EndUserDemand::None,
+        end_user_claim: Vec::new(),
         grant,
     })
 }

@@ -75,13 +75,12 @@ impl Session {
             }
             Err(Stall::Keys(wanted)) => {
                 self.stalled = Some(message);
-                let keyring = Arc::clone(&self.shared.keyring);
-                self.keys = Some(Box::pin(async move {
-                    for (domain, epoch) in wanted {
-                        keyring.cell_key(&domain, epoch).await?;
-                    }
-                    Ok(())
-                }));
+                self.fetch_keys(wanted);
+                Ok(true)
+            }
+            Err(Stall::Issuer(issuer)) => {
+                self.stalled = Some(message);
+                self.look_for_issuer(issuer);
                 Ok(true)
             }
             Err(Stall::CopyStart | Stall::Name) => {
@@ -120,6 +119,7 @@ impl Session {
 
     fn handle(&mut self, tag: u8, message: &Bytes) -> Result<(), Stall> {
         let body = message.get(wire::Frame::HEAD..).unwrap_or_default();
+        self.own_settled(tag)?;
         match tag {
             b'Q' => self.on_query(message, body),
             b'P' => self.on_parse(message, body),
@@ -192,6 +192,7 @@ impl Session {
         let mut cursor = wire::Cursor::new(body);
         let text = cursor.cstr().map_err(text_refusal)?;
         let (planned, _) = self.plan(text)?;
+        self.own_holds_throughout(&planned)?;
         for statement in planned.iter() {
             if !statement.uses().is_empty() {
                 self.permit(statement.uses())?;
@@ -204,6 +205,9 @@ impl Session {
             self.check_planned(statement)?;
             runs.push(self.prepare_run(statement, None)?);
             cells.push(self.expressions(index, statement)?);
+        }
+        if let [statement] = &*planned {
+            self.change_own(statement)?;
         }
         // As PostgreSQL does with each simple query.
         self.names.apply(&UNNAMED_ENDS);
@@ -455,6 +459,7 @@ impl Session {
             view.binary_cells = portal.binary_cells;
         }
         if let Some(statement) = &portal.prepared.statement {
+            self.change_own(statement)?;
             run.naming = self.rename(statement)?;
         }
         self.forward(message);

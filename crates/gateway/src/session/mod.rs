@@ -13,6 +13,7 @@ mod expect;
 mod held;
 mod load;
 mod names;
+mod own;
 mod plan;
 mod rows;
 mod search;
@@ -29,6 +30,7 @@ use drieslot_schema::Domain;
 use drieslot_wire as wire;
 
 use crate::Shared;
+use crate::end_users::Said;
 use crate::refusal::Refusal;
 use crate::stream::Peer;
 use crate::trace::stopped;
@@ -37,6 +39,8 @@ pub(crate) use cells::{hex, unhex};
 use copy::CopyIn;
 use expect::{Expect, Names};
 use held::Held;
+use own::Own;
+pub(crate) use own::own_settings;
 use plan::View;
 use rows::RowScratch;
 
@@ -49,6 +53,8 @@ pub(crate) struct Who {
     pub(crate) database: String,
     /// Address of the client.
     pub(crate) client: String,
+    /// What the start-up packet said of the end user.
+    pub(crate) said: Said,
 }
 
 /// What must happen before a client's message can be handled.
@@ -57,6 +63,8 @@ enum Stall {
     Catalog,
     /// These keys must be fetched from the custodians.
     Keys(Vec<(Domain, u16)>),
+    /// The keys of an issuer of tokens, by its index, must be looked for again.
+    Issuer(usize),
     /// These searches must be answered by the processor first.
     Search(search::Asked),
     /// COPY data arrived before the processor said that it wants it.
@@ -87,7 +95,7 @@ impl From<Refusal> for End {
     }
 }
 
-type KeyFetch = Pin<Box<dyn Future<Output = Result<(), KeyError>> + Send>>;
+type KeyFetch = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
 /// COPY FROM STDIN, once the processor wants data.
 enum Copying {
@@ -104,6 +112,8 @@ pub(crate) struct Session {
     who: Who,
     client: Peer,
     server: Peer,
+    /// For whom the application acts.
+    own: Own,
     cells: Cells,
     scratch: RowScratch,
     /// Answers owed by the processor, oldest first.
@@ -150,6 +160,7 @@ impl Session {
         Self {
             cells: Cells::new(Arc::clone(&shared)),
             held: Held::new(shared.trace.waiting()),
+            own: Own::new(who.said.clone()),
             shared,
             who,
             client,
@@ -248,7 +259,7 @@ impl Session {
             () = self.held.changed(), if self.held.bytes() > 0 => {}
             fetched = poll_keys(&mut self.keys), if self.keys.is_some() => {
                 self.keys = None;
-                self.stall_failed = fetched.err().map(|error| key_refusal(&error));
+                self.stall_failed = fetched.err();
             }
         }
         // A client that vanishes takes its session along: the processor's connection is closed, and an unfinished
@@ -257,6 +268,24 @@ impl Session {
             return Err(End::Gone);
         }
         Ok(())
+    }
+
+    fn fetch_keys(&mut self, wanted: Vec<(Domain, u16)>) {
+        let keyring = Arc::clone(&self.shared.keyring);
+        self.keys = Some(Box::pin(async move {
+            for (domain, epoch) in wanted {
+                keyring.cell_key(&domain, epoch).await.map_err(|error| key_refusal(&error))?;
+            }
+            Ok(())
+        }));
+    }
+
+    fn look_for_issuer(&mut self, issuer: usize) {
+        let end_users = Arc::clone(&self.shared.end_users);
+        self.keys = Some(Box::pin(async move {
+            end_users.look(issuer).await;
+            Ok(())
+        }));
     }
 
     /// ParameterStatus: what values and the parser depend on is checked, not assumed.
@@ -283,7 +312,7 @@ fn lost(error: std::io::Error) -> End {
         .into()
 }
 
-async fn poll_keys(keys: &mut Option<KeyFetch>) -> Result<(), KeyError> {
+async fn poll_keys(keys: &mut Option<KeyFetch>) -> Result<(), Refusal> {
     match keys {
         Some(fetch) => fetch.await,
         None => std::future::pending().await,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drieslot_register::Operation;
+use drieslot_register::{Asker, Operation};
 use drieslot_schema::{Classification, ColumnId, Unlisted};
 use drieslot_sql::{self as sql, Catalog, Statement, Use};
 
@@ -202,7 +202,11 @@ impl Session {
         let uses: Vec<_> = uses.iter().map(|(column, used)| (column.clone(), operation(*used))).collect();
         let now = (self.shared.clock)();
         let state = self.shared.follower.state();
-        state.permit(&self.who.principal, &self.who.database, now, &uses).map_err(|denied| {
+        let said = self.own.now();
+        let end_user = said.end_user(now).inspect_err(|refusal| self.leave_trace_of_refusal(refusal))?;
+        let (principal, database) = (self.who.principal.as_str(), self.who.database.as_str());
+        let asker = Asker { principal, database, end_user, purpose: said.purpose() };
+        state.permit(&asker, now, &uses).map_err(|denied| {
             let refusal = Refusal::new("42501", format!("no mandate in force allows this: {denied}"))
                 .hint("Ask the three functions for a mandate that covers the column, the operation and the time.");
             self.leave_trace_of_refusal(&refusal);
@@ -238,11 +242,12 @@ impl Session {
         if refused { Err(refusal) } else { Ok(()) }
     }
 
-    fn leave_trace_of_refusal(&self, refusal: &Refusal) {
+    pub(super) fn leave_trace_of_refusal(&self, refusal: &Refusal) {
         let entry = Refused {
             session: &self.who.session,
             principal: &self.who.principal,
             client: &self.who.client,
+            end_user: self.own.now().person(),
             database: &self.who.database,
             sqlstate: refusal.sqlstate,
             why: &refusal.message,
@@ -257,6 +262,7 @@ impl Session {
         if uses.is_empty() {
             return Ok(None);
         }
+        self.own_still_holds()?;
         let permit = self.permit(uses)?;
         let touched = |(column, used): &'s (ColumnId, Use)| Touched { column, used: operation_name(*used) };
         let columns = uses.iter().map(touched).collect();
@@ -264,6 +270,7 @@ impl Session {
             session: &self.who.session,
             principal: &self.who.principal,
             client: &self.who.client,
+            end_user: self.own.now().person(),
             database: &self.who.database,
             mandates: &permit.mandates,
             purpose: &permit.purpose,
@@ -287,6 +294,7 @@ impl Session {
     /// What a finished statement changes for those after it.
     pub(super) fn note_effects(&mut self, run: &Run) {
         let Some(statement) = &run.statement else { return };
+        self.own.note(statement);
         if statement.effects.ddl {
             self.view.ddl = true;
             self.view.catalog = None;

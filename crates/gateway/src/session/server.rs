@@ -312,6 +312,7 @@ impl Session {
     }
 
     fn on_error(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
+        self.own.fail();
         self.copying = Copying::No;
         self.fatal_told |= matches!(wire::error_field(body, b'V').as_deref(), Some("FATAL" | "PANIC"));
         match self.expects.front_mut() {
@@ -442,6 +443,7 @@ impl Session {
             _ => return Err(unexpected(b'Z').into()),
         }
         self.status = body.first().copied().unwrap_or(b'E');
+        self.own.ready(self.status);
         if self.status == b'I' {
             if std::mem::take(&mut self.view.ddl) {
                 self.shared.catalogs.changed();

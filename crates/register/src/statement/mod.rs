@@ -50,8 +50,45 @@ pub struct Mandate {
     /// Who asked for it; where that is an officer, they may not approve it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requester: Option<String>,
+    /// What must be known of the person that the application acts for.
+    #[serde(default, skip_serializing_if = "EndUserDemand::is_none")]
+    pub end_user: EndUserDemand,
+    /// Where there are any, one of them must fit a verified end user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub end_user_claim: Vec<EndUserClaim>,
     /// What is granted.
     pub grant: Vec<Grant>,
+}
+
+/// What must be known of the end user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndUserDemand {
+    /// Nothing.
+    #[default]
+    None,
+    /// Who it is, as the application says.
+    Asserted,
+    /// Who it is, by a token that the gateway has verified.
+    Verified,
+}
+
+impl EndUserDemand {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+/// What an end user's token must say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndUserClaim {
+    /// Who issued it.
+    pub issuer: String,
+    /// A claim, such as `groups`.
+    pub claim: String,
+    /// It has one of these values, or is a list with one of them.
+    pub values: Vec<String>,
 }
 
 /// Operations on columns of one table.
@@ -246,6 +283,16 @@ impl Mandate {
         words::check_filled("legal_basis", &self.legal_basis)?;
         if self.valid_until <= self.valid_from {
             return Err("valid_until must be later than valid_from".into());
+        }
+        if !self.end_user_claim.is_empty() && self.end_user != EndUserDemand::Verified {
+            return Err("end_user_claim is of verified end users only: write end_user = \"verified\"".into());
+        }
+        for claim in &self.end_user_claim {
+            words::check_filled("issuer", &claim.issuer)?;
+            words::check_filled("claim", &claim.claim)?;
+            if claim.values.is_empty() {
+                return Err(format!("the claim `{}` of an end user needs at least one value", claim.claim));
+            }
         }
         if self.grant.is_empty() {
             return Err("a mandate grants at least one column: add [[grant]]".into());

@@ -115,7 +115,7 @@ pub(crate) fn decide(env: &Env<'_>, node: &mut Node, census: &Census, command: C
 }
 
 fn both() -> Effects {
-    Effects { ddl: true, search_path: true, set: None }
+    Effects { ddl: true, search_path: true, ..Effects::default() }
 }
 
 fn is_harmless_definition(kind: i32) -> bool {
