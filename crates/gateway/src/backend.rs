@@ -127,6 +127,15 @@ impl Connector {
         self.connect_as(role, settings).await
     }
 
+    /// Signs in as the default role, for work of the gateway's own.
+    pub(crate) async fn connect_by_default(&self, settings: &[(String, String)]) -> Result<Connection, Refusal> {
+        let role = self.default.as_ref().ok_or_else(|| {
+            unreachable_error("the configuration names no role for work that no principal asks for")
+                .hint("Set backend.user in the configuration that is used for this.")
+        })?;
+        self.connect_as(role, settings).await
+    }
+
     async fn connect_as(&self, role: &Role, settings: &[(String, String)]) -> Result<Connection, Refusal> {
         use TargetSessionAttrs::{Any, PreferStandby, Standby};
         let wanted = &self.config.target_session_attrs;

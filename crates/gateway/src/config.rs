@@ -368,7 +368,9 @@ impl Config {
             KeySource::File { file } => Some(file),
             KeySource::Url { root_certificate, .. } => Some(root_certificate),
         });
-        for path in paths.into_iter().chain(optional.into_iter().chain(lists).chain(of_roles).chain(of_issuers).flatten()) {
+        for path in
+            paths.into_iter().chain(optional.into_iter().chain(lists).chain(of_roles).chain(of_issuers).flatten())
+        {
             *path = base.join(&path);
         }
         config.check()?;

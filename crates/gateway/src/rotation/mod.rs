@@ -112,7 +112,7 @@ impl Worker {
     /// # Errors
     /// Any [`GatewayError`].
     pub async fn open(config: &Config, clock: Clock) -> Result<Self, GatewayError> {
-        let connector = crate::connector(config)?;
+        let connector = Connector::new(&config.backend)?;
         let identity = Arc::new(TlsIdentity::load(&config.identity)?);
         let own = identity.fingerprint();
         let follower = Follower::start(config.register.clone(), Arc::clone(&identity))

@@ -40,7 +40,7 @@ impl Sql {
     pub(super) async fn connect(connector: &Connector, database: &str) -> Result<Self, Refusal> {
         let settings = [("database", database), ("client_encoding", "UTF8"), ("application_name", "drieslot rotation")];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let mut sql = Self { peer: connector.connect(&settings).await?.peer };
+        let mut sql = Self { peer: connector.connect_by_default(&settings).await?.peer };
         for setting in SETTINGS {
             sql.run(setting).await?;
         }
