@@ -290,6 +290,47 @@ fn the_extended_protocol(trial: &Trial, token: &str, key: &Key) {
     });
 }
 
+#[test]
+fn a_mandate_holds_at_its_hours_only() {
+    let trial = Trial::small();
+    assert_eq!(trial.app_ok(READ), "first");
+    let days = "[\"monday\", \"tuesday\", \"wednesday\", \"thursday\", \"friday\", \"saturday\", \"sunday\"]";
+    let window = |from: i64, until: i64| {
+        let zoned = |minutes| {
+            let moment = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+            moment.to_zoned(jiff::tz::TimeZone::get("Asia/Kolkata").unwrap()).strftime("%H:%M").to_string()
+        };
+        format!(
+            "[[hours]]\nzone = \"Asia/Kolkata\"\ndays = {days}\nfrom = \"{}\"\nuntil = \"{}\"\n",
+            zoned(from),
+            zoned(until)
+        )
+    };
+    // A window that ends within two minutes, or lies around midnight there, is no use to this test.
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::get("Asia/Kolkata").unwrap());
+    if !(3..21).contains(&now.hour()) {
+        eprintln!("SKIPPED: too near to midnight in Kolkata; the hours were NOT tried at the gateway");
+        return;
+    }
+    enact(&trial, "app-2", "app-1", &window(60, 120));
+    refused(&trial.app(READ), "42501", "mandate `app-2` grants it only on monday");
+    refused(&trial.app("UPDATE note SET body = 'x'"), "42501", "(Asia/Kolkata)");
+    let text = std::fs::read_to_string(trial.folder.path().join("app-2.toml")).unwrap();
+    let text = text.replace("\"app-2\"", "\"app-3\"").replace("replaces = \"app-1\"", "replaces = \"app-2\"");
+    let (head, grant) = (text.split("[[hours]]").next().unwrap(), text.split_once("[[grant]]").unwrap().1);
+    let said = trial.sign_and_submit(
+        "app-3.toml",
+        &format!("{head}{}[[grant]]{grant}", window(-60, 60)),
+        &["structure", "access", "keys"],
+    );
+    assert!(said.contains("in force"), "{said}");
+    let started = Instant::now();
+    while !trial.app(READ).ok {
+        assert!(started.elapsed() < Duration::from_secs(5), "the new mandate does not hold");
+    }
+    assert_eq!(trial.app_ok(READ), "first");
+}
+
 /// An issuer's HTTPS server, which can be told what to answer; counts the requests.
 struct Server {
     port: u16,

@@ -33,9 +33,13 @@ impl ActiveMandate {
         self.mandate.valid_from <= now && now < self.mandate.valid_until
     }
 
-    /// Why this mandate is of no use to who asks, whatever the time and the columns.
-    fn misfit(&self, asker: &Asker<'_>) -> Option<String> {
-        let Mandate { id, purpose, end_user, end_user_claim, .. } = &self.mandate;
+    /// Why this mandate, though valid, is of no use to who asks, whatever the columns.
+    fn misfit(&self, asker: &Asker<'_>, now: Timestamp) -> Option<String> {
+        let Mandate { id, purpose, hours, end_user, end_user_claim, .. } = &self.mandate;
+        if !hours.is_empty() && !hours.iter().any(|hours| hours.holds(now)) {
+            let all: Vec<_> = hours.iter().map(ToString::to_string).collect();
+            return Some(format!("mandate `{id}` grants it only on {}", all.join("; on ")));
+        }
         if let Some(chosen) = asker.purpose.filter(|chosen| chosen != purpose) {
             return Some(format!("mandate `{id}` is for {purpose}, and drieslot.purpose is {chosen}"));
         }
@@ -120,7 +124,7 @@ impl Mandates {
         uses: &[(ColumnId, Operation)],
     ) -> Result<Permit, Box<Denied>> {
         let here = || self.of_principal(asker.principal).filter(|one| one.mandate.database == asker.database);
-        let valid: Vec<_> = here().filter(|one| one.holds(now) && one.misfit(asker).is_none()).collect();
+        let valid: Vec<_> = here().filter(|one| one.holds(now) && one.misfit(asker, now).is_none()).collect();
         let single = valid.iter().find(|one| uses.iter().all(|used| one.grants(used)));
         if let Some(one) = single {
             return Ok(permit_of(&[one]));
@@ -141,7 +145,7 @@ impl Mandates {
         let why = match uncovered {
             Some(used) => {
                 let granting = || here().filter(|one| one.grants(used));
-                let misfit = granting().filter(|one| one.holds(now)).find_map(|one| one.misfit(asker));
+                let misfit = granting().filter(|one| one.holds(now)).find_map(|one| one.misfit(asker, now));
                 misfit.unwrap_or_else(|| why_not(granting(), now))
             }
             None => {

@@ -267,6 +267,44 @@ fn an_end_user_must_be_known_as_the_mandate_demands() {
 }
 
 #[test]
+fn a_mandate_holds_at_its_hours_only() {
+    let mut log = Log::classified();
+    let window = |days: &str, from: &str, until: &str| {
+        format!("[[hours]]\nzone = \"Europe/Brussels\"\ndays = [{days}]\nfrom = \"{from}\"\nuntil = \"{until}\"\n")
+    };
+    let both = window("\"monday\", \"tuesday\"", "08:00", "18:00") + &window("\"saturday\"", "09:00", "12:00");
+    log.enact(&mandate("m1", &both));
+    let ask = |moment: &str| {
+        let asker = Asker::new("app_intake", "civic");
+        log.state.permit(&asker, moment.parse().unwrap(), &reads("name")).map_err(|denied| denied.why)
+    };
+    // Tuesday, Saturday and Sunday in summer.
+    for (moment, wanted) in [
+        ("2026-06-02T05:59:59Z", false),
+        ("2026-06-02T06:00:00Z", true),
+        ("2026-06-02T16:00:00Z", false),
+        ("2026-06-06T06:30:00Z", false),
+        ("2026-06-06T09:59:59Z", true),
+        ("2026-06-07T09:00:00Z", false),
+    ] {
+        assert_eq!(ask(moment).is_ok(), wanted, "{moment}");
+    }
+    let why = ask("2026-06-07T09:00:00Z").unwrap_err();
+    assert!(why.contains("monday, tuesday from 08:00 until 18:00 (Europe/Brussels); on saturday from 09:00"), "{why}");
+    assert!(ask("2027-06-01T09:00:00Z").unwrap_err().contains("until 2027"), "hours do not prolong it");
+    for bad in [
+        window("\"monday\"", "18:00", "08:00"),
+        window("\"monday\"", "08:00", "08:00"),
+        window("\"moonday\"", "08:00", "18:00"),
+        window("", "08:00", "18:00"),
+        window("\"monday\"", "08:00", "18:00").replace("Brussels", "Brussel"),
+        window("\"monday\"", "8", "18:00"),
+    ] {
+        assert!(matches!(log.submit(&mandate("m3", &bad)), Err(Refusal::Malformed(_))), "{bad}");
+    }
+}
+
+#[test]
 fn a_replaced_mandate_ends() {
     let mut log = Log::classified();
     log.enact(&mandate("m1", ""));

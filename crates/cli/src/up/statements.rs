@@ -105,6 +105,7 @@ pub(crate) fn mandate(classification: &Classification, now: Timestamp) -> Result
         valid_until: now.checked_add(VALID).context("the mandate's end")?,
         rows_per_statement: None,
         requester: None,
+        hours: Vec::new(),
         end_user: EndUserDemand::None,
         end_user_claim: Vec::new(),
         grant,

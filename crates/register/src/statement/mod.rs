@@ -4,6 +4,7 @@
 
 mod charter;
 mod classification;
+mod hours;
 mod rotation;
 mod words;
 
@@ -16,6 +17,7 @@ pub(crate) use charter::read_key;
 pub use charter::{Charter, CustodianPart, GatewayPart, Person, Quorum, RegisterPart};
 pub(crate) use classification::table_id;
 pub use classification::{Classification, ColumnEntry, ProtectionWord, TableEntry, UnlistedWord};
+pub use hours::{Day, Hours, TimeOfDay};
 pub use rotation::{DomainPolicy, EndedEpoch, KeyPolicy, NewEpoch, Retirement, Rotation};
 pub use words::{Duty, Function, Hex32, HexError, Kind};
 
@@ -50,6 +52,9 @@ pub struct Mandate {
     /// Who asked for it; where that is an officer, they may not approve it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requester: Option<String>,
+    /// When it holds within that time; always where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<Hours>,
     /// What must be known of the person that the application acts for.
     #[serde(default, skip_serializing_if = "EndUserDemand::is_none")]
     pub end_user: EndUserDemand,
@@ -284,6 +289,7 @@ impl Mandate {
         if self.valid_until <= self.valid_from {
             return Err("valid_until must be later than valid_from".into());
         }
+        self.hours.iter().try_for_each(Hours::check)?;
         if !self.end_user_claim.is_empty() && self.end_user != EndUserDemand::Verified {
             return Err("end_user_claim is of verified end users only: write end_user = \"verified\"".into());
         }
