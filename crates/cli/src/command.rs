@@ -111,8 +111,27 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegisterCommand {
+    /// Make a register's identity in a new folder
+    Init(RegisterInitArgs),
+    /// Make the identity of a command line that hands statements in
+    Client(ClientInitArgs),
     /// Run it until SIGTERM
     Run(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegisterInitArgs {
+    /// Its folder; must not hold an identity yet
+    pub(crate) folder: PathBuf,
+    /// The controller's name, as in the charter
+    #[arg(long)]
+    pub(crate) tenant: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClientInitArgs {
+    /// Its folder; must not hold an identity yet
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -200,8 +219,33 @@ pub(crate) struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewayCommand {
+    /// Make a gateway's identity in a new folder
+    Init(GatewayInitArgs),
+    /// The line of the principals' file that lets an application in by its password
+    Principal(PrincipalArgs),
     /// Run it until SIGTERM
     Run(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayInitArgs {
+    /// Its folder; must not hold an identity yet
+    pub(crate) folder: PathBuf,
+    /// Its name in the charter
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The controller's name, as in the charter
+    #[arg(long)]
+    pub(crate) tenant: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrincipalArgs {
+    /// The principal of the mandates
+    pub(crate) role: String,
+    /// File with its password, which is not kept
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod dump;
 mod explain;
 mod failure;
 mod files;
+mod init;
 mod journal;
 mod keys;
 mod load;
@@ -57,11 +58,15 @@ fn in_runtime(command: Command) -> Result<()> {
 async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up(args) => up::up(&args).await,
+        Command::Register(RegisterCommand::Init(args)) => init::register(&args),
+        Command::Register(RegisterCommand::Client(args)) => init::client(&args),
         Command::Register(RegisterCommand::Run(args)) => roles::register(&args).await,
         Command::Custodian(CustodianCommand::Init(args)) => custodian::init(&args),
         Command::Custodian(CustodianCommand::Run(args)) => custodian::run(&args).await,
         Command::Custodian(CustodianCommand::Escrow(args)) => custodian::escrow(&args, Timestamp::now()).await,
         Command::Custodian(CustodianCommand::Recover(args)) => custodian::recover(&args, Timestamp::now()).await,
+        Command::Gateway(GatewayCommand::Init(args)) => init::gateway(&args),
+        Command::Gateway(GatewayCommand::Principal(args)) => init::principal(&args),
         Command::Gateway(GatewayCommand::Run(args)) => roles::gateway(&args).await,
         Command::Sign(args) => register::sign(&args.file, &args.key),
         Command::Classify(ClassifyCommand::Suggest(args)) => classify::suggest(&args).await,

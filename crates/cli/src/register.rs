@@ -66,11 +66,29 @@ impl Register {
     pub(crate) async fn state(&self) -> Result<Arc<State>> {
         let follower = Follower::start(self.access.register.clone(), Arc::clone(&self.identity))?;
         let ready = tokio::time::timeout(READY_WITHIN, follower.ready()).await;
-        let hint = "see that it runs, and that its address and TLS key are those of the file";
-        ready.map_err(|_| {
-            failure(format!("the register at {} does not answer", self.access.register.register_address), hint)
-        })??;
+        ready.map_err(|_| self.silent())??;
         Ok(follower.state())
+    }
+
+    /// The same, also before its charter is in force: that one is handed in too.
+    async fn begun(&self) -> Result<Arc<State>> {
+        let follower = Follower::start(self.access.register.clone(), Arc::clone(&self.identity))?;
+        let read = async {
+            while follower.last_contact_age() == Duration::MAX && follower.state().closed_why().is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let asked = tokio::time::timeout(READY_WITHIN, read).await;
+        asked.map_err(|_| self.silent())?;
+        match follower.state() {
+            state if state.closed_why().is_none() => Ok(state),
+            _ => Err(follower.ready().await.err().map_or_else(|| self.silent(), Into::into)),
+        }
+    }
+
+    fn silent(&self) -> anyhow::Error {
+        let what = format!("the register at {} does not answer", self.access.register.register_address);
+        failure(what, "see that it runs, and that its address and TLS key are those of the file")
     }
 }
 
@@ -114,7 +132,7 @@ pub(crate) async fn submit(file: &Path, access: &Path) -> Result<()> {
     let text = files::read(file)?;
     let register = Register::open(access)?;
     let signatures = signatures_beside(file)?;
-    let known = register.state().await?.find_sha256(&drieslot_register::Hex32::sha256(&text)).cloned();
+    let known = register.begun().await?.find_sha256(&drieslot_register::Hex32::sha256(&text)).cloned();
     let receipt = match known {
         None => register.submit(&text, &signatures).await?,
         Some(record) => {
