@@ -224,6 +224,15 @@ impl Keyring {
         }
     }
 
+    /// How many keys are held, and how long until the first lease ends.
+    pub fn leases(&self) -> (usize, Duration) {
+        let held = self.read();
+        let now = Instant::now();
+        let left = held.values().flat_map(HashMap::values).map(|held| held.lease_end.saturating_duration_since(now));
+        let left: Vec<_> = left.filter(|left| !left.is_zero()).collect();
+        (left.len(), left.into_iter().min().unwrap_or_default())
+    }
+
     async fn fetch(&self, domain: &Domain, epoch: u16) -> Result<Arc<CellKey>, KeyError> {
         let Leased { key, asked, lease } = self.custodians.key(domain, epoch).await?;
         // The register may have changed while the custodians were asked.

@@ -11,6 +11,7 @@ mod escrow;
 mod exchange;
 mod init;
 mod limits;
+mod measured;
 mod pause;
 mod private;
 mod recover;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use drieslot_journal::{IdentityKey, Journal, JournalConfig, entry};
-use drieslot_link::{Fingerprint, Method, Request, Response, TlsIdentity};
+use drieslot_link::{Fingerprint, Method, Metric, MetricsAddress, Request, Response, TlsIdentity};
 use drieslot_register::follow::{FollowConfig, Follower};
 use drieslot_register::signature::sign_with_identity;
 use drieslot_register::statement::{KeyCheck, Statement};
@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::exchange::{ConfirmAnswer, ConfirmRequest, ShareAnswer, ShareRequest};
 use crate::limits::{Limits, LimitsConfig, Window};
+use crate::measured::Measured;
 use crate::secret::{self, Credential};
 use crate::token::{SecretHolder, Token, TokenConfig};
 use crate::{Clock, CustodianError};
@@ -66,6 +67,8 @@ pub struct CustodianConfig {
     /// How often each gateway may ask.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Where Prometheus may ask; a loopback address.
+    pub metrics: Option<MetricsAddress>,
 }
 
 /// Where the configuration says that the secret is.
@@ -114,6 +117,8 @@ pub struct Custodian {
     journal: Journal,
     follower: Arc<Follower>,
     limits: Mutex<Limits>,
+    measured: Measured,
+    started: Timestamp,
 }
 
 /// Why a request gets no share or signature.
@@ -182,7 +187,8 @@ impl Custodian {
         let identity = Arc::new(TlsIdentity::load(&config.identity)?);
         let follower = Follower::start(config.register.clone(), identity)?;
         let limits = Mutex::new(Limits::new(&config.limits));
-        Ok(Arc::new(Self { config, clock, secret, key, journal, follower, limits }))
+        let (measured, started) = (Measured::default(), clock());
+        Ok(Arc::new(Self { config, clock, secret, key, journal, follower, limits, measured, started }))
     }
 
     /// Listens and serves until the future is dropped.
@@ -205,11 +211,38 @@ impl Custodian {
         let authorise =
             move |peer: &Fingerprint| matches!(door.follower.state().part(peer), Some(Part::Gateway { .. }));
         let windows = Arc::clone(&self);
+        let measured = Arc::clone(&self);
+        let metrics = drieslot_link::serve_metrics(self.config.metrics, move || measured.metrics());
         let handler = move |peer, request| Arc::clone(&self).answer(peer, request);
         tokio::select! {
             served = drieslot_link::serve(listener, identity, authorise, handler) => Ok(served?),
             () = windows.journal_windows() => Ok(()),
+            failed = metrics => match failed? {},
         }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let age = self.follower.last_contact_age().as_secs();
+        let started = u64::try_from(self.started.as_second()).unwrap_or(0);
+        vec![
+            Metric::gauge(
+                "drieslot_start_time_seconds",
+                "When this process started, in seconds of the epoch.",
+                started,
+            ),
+            self.measured.questions(),
+            Metric::gauge(
+                "drieslot_register_revision",
+                "Entries of the register that are known.",
+                self.follower.state().revision(),
+            ),
+            Metric::gauge("drieslot_register_age_seconds", "Since the register last confirmed that.", age),
+            Metric::counter(
+                "drieslot_journal_entries_total",
+                "Durable entries of the journal.",
+                self.journal.durable(),
+            ),
+        ]
     }
 
     async fn journal_windows(&self) {
@@ -264,14 +297,19 @@ impl Custodian {
 
     async fn answer(self: Arc<Self>, peer: Fingerprint, request: Request) -> Response {
         match (request.method, request.path.as_str()) {
-            (Method::Post, "/share") => self.share(peer, &request.body).await,
-            (Method::Post, "/confirm") => self.confirm(peer, &request.body).await,
+            (Method::Post, "/share") => self.count(self.share(peer, &request.body).await),
+            (Method::Post, "/confirm") => self.count(self.confirm(peer, &request.body).await),
             (Method::Get, "/health") => match self.fresh() {
                 Ok(()) => Response::new(200, "well"),
                 Err(refused) => Response::new(refused.status, refused.why),
             },
             (Method::Get | Method::Post, _) => Response::new(404, "a custodian serves /share, /confirm, /health"),
         }
+    }
+
+    fn count(&self, answer: Response) -> Response {
+        self.measured.answered(answer.status);
+        answer
     }
 
     async fn share(&self, peer: Fingerprint, body: &[u8]) -> Response {

@@ -54,6 +54,8 @@ pub struct Config {
     pub register: FollowConfig,
     /// The custodians to ask.
     pub keys: KeyringConfig,
+    /// Where Prometheus may ask; a loopback address.
+    pub metrics: Option<drieslot_link::MetricsAddress>,
 }
 
 /// Sign-in by TLS client certificate.

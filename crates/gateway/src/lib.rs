@@ -11,6 +11,7 @@ mod config;
 mod end_users;
 mod firewall;
 mod front;
+mod metrics;
 mod options;
 mod recording;
 mod refusal;
@@ -154,12 +155,19 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         principals,
         decoy_seed,
     });
+    let measured = (Arc::clone(&shared), Arc::clone(&sessions), (shared.clock)());
+    let metrics = drieslot_link::serve_metrics(shared.config.metrics, move || {
+        let (shared, sessions, started) = &measured;
+        metrics::read(shared, sessions, *started)
+    });
+    tokio::pin!(metrics);
     tracing::info!(listen = %shared.config.listen, "gateway is ready");
     let mut tasks = tokio::task::JoinSet::new();
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
+            failed = &mut metrics => match failed? {},
             accepted = listener.accept() => accept(&mut tasks, &shared, &sessions, accepted).await,
             Some(_) = tasks.join_next() => {}
         }

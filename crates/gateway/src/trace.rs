@@ -1,6 +1,7 @@
 //! The trace of every look: intent and outcome entries, and waiting until they are durable.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drieslot_journal::{Journal, JournalError, entry};
@@ -73,6 +74,8 @@ pub(crate) struct Trace {
     journal: Journal,
     waiting: Waiting,
     clock: crate::Clock,
+    intents: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
 }
 
 /// A column and what was done with it.
@@ -152,17 +155,26 @@ impl Trace {
         let waiting = Waiting::new(journal.durable());
         let told = waiting.clone();
         journal.set_notify(Box::new(move |durable| told.advance(durable.map_or(Progress::Failed, Progress::Durable))));
-        Self { journal, waiting, clock }
+        Self { journal, waiting, clock, intents: Arc::default(), refused: Arc::default() }
     }
 
     /// Appends an entry; it is not durable yet.
     pub(crate) fn append(&self, kind: &str, body: &impl Serialize) -> Result<u64, Refusal> {
+        if kind == "refused" {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
         self.encode(kind, body).and_then(|bytes| self.journal.append(bytes)).map_err(refused)
     }
 
     /// Appends an intent. Its outcome will be waited for, and one commit serves both.
     pub(crate) fn append_intent(&self, body: &Intent<'_>) -> Result<u64, Refusal> {
+        self.intents.fetch_add(1, Ordering::Relaxed);
         self.encode("intent", body).and_then(|bytes| self.journal.append_with_next(bytes)).map_err(refused)
+    }
+
+    /// Intents and refusals since the start, and the journal's durable entries.
+    pub(crate) fn counted(&self) -> (u64, u64, u64) {
+        (self.intents.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed), self.journal.durable())
     }
 
     fn encode(&self, kind: &str, body: &impl Serialize) -> Result<Vec<u8>, JournalError> {

@@ -51,6 +51,14 @@ pub enum LinkError {
         /// What happened.
         why: String,
     },
+    /// The address cannot be listened on.
+    #[error("listening on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The listening socket failed.
     #[error("accepting connections: {0}")]
     Accept(std::io::Error),

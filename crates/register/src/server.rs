@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use drieslot_journal::hash::{self, Peaks};
 use drieslot_journal::{Checkpoint, IdentityKey, Journal, JournalConfig, JournalError, Reader};
-use drieslot_link::{Fingerprint, LinkError, Method, Request, Response, TlsIdentity};
+use drieslot_link::{Fingerprint, LinkError, Method, Metric, MetricsAddress, Request, Response, TlsIdentity};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -44,6 +44,8 @@ pub struct RegisterConfig {
     pub key: PathBuf,
     /// Folder with the register's TLS identity.
     pub identity: PathBuf,
+    /// Where Prometheus may ask; a loopback address.
+    pub metrics: Option<MetricsAddress>,
 }
 
 /// Why a register server does not start.
@@ -138,8 +140,31 @@ impl Register {
         let identity = Arc::new(TlsIdentity::load(&self.config.identity)?);
         let door = Arc::clone(&self);
         let authorise = move |peer: &Fingerprint| door.knows(peer);
+        let (measured, started) = (Arc::clone(&self), (self.clock)());
+        let metrics = drieslot_link::serve_metrics(self.config.metrics, move || measured.metrics(started));
         let handler = move |peer, request| Arc::clone(&self).answer(peer, request);
-        Ok(drieslot_link::serve(listener, identity, authorise, handler).await?)
+        tokio::select! {
+            served = drieslot_link::serve(listener, identity, authorise, handler) => Ok(served?),
+            failed = metrics => match failed? {},
+        }
+    }
+
+    fn metrics(&self, started: Timestamp) -> Vec<Metric> {
+        let revision = self.published.borrow().state.revision();
+        let started = u64::try_from(started.as_second()).unwrap_or(0);
+        vec![
+            Metric::gauge(
+                "drieslot_start_time_seconds",
+                "When this process started, in seconds of the epoch.",
+                started,
+            ),
+            Metric::gauge("drieslot_register_revision", "Entries that are served.", revision),
+            Metric::counter(
+                "drieslot_journal_entries_total",
+                "Durable entries of the journal.",
+                self.journal.durable(),
+            ),
+        ]
     }
 
     /// The state as published.

@@ -78,6 +78,7 @@ impl World {
             folder: folder.join("journal"),
             key: folder.join("register.key"),
             identity: folder.join("register"),
+            metrics: None,
         };
         Self { folder, people, charter, config, admin, gateway, register_tls: register.fingerprint() }
     }

@@ -122,6 +122,7 @@ impl World {
             folder: folder.join("journal"),
             key: folder.join("register.key"),
             identity: folder.join("register"),
+            metrics: None,
         };
         let follow = FollowConfig {
             register_address: address.clone(),
@@ -191,6 +192,7 @@ impl World {
             lease_s: self.lease_s,
             max_register_age_s,
             limits: self.limits,
+            metrics: None,
         };
         let tls = TlsIdentity::load(&config.identity).unwrap().fingerprint();
         let custodian = Custodian::open(config, Arc::new(now)).unwrap();
