@@ -11,6 +11,7 @@ mod exchange;
 pub mod follow;
 mod loosening;
 mod mandates;
+mod officers;
 mod permit;
 mod record;
 mod refusal;

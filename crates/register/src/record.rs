@@ -18,6 +18,8 @@ pub enum Status {
     Replaced,
     /// It was revoked, before or after it took effect.
     Revoked,
+    /// An officer denied it before it took effect.
+    Denied,
 }
 
 impl std::fmt::Display for Status {
@@ -27,6 +29,7 @@ impl std::fmt::Display for Status {
             Self::InForce => "in force",
             Self::Replaced => "replaced",
             Self::Revoked => "revoked",
+            Self::Denied => "denied",
         })
     }
 }
@@ -66,6 +69,8 @@ pub(crate) enum Rule {
     Everyone(Vec<Signer>),
     /// A quorum of each of these functions.
     Quorums(Vec<(Function, usize)>),
+    /// A quorum of this function, and one of any other.
+    FunctionAndAnother(Function, Quorum),
     /// Any one officer.
     AnyOfficer,
     /// One custodian of each function.
@@ -109,6 +114,19 @@ impl Rule {
                 let short = quorums.iter().filter(|(function, quorum)| of(*function) < *quorum);
                 short.map(|(function, quorum)| format!("{} of {function}", quorum - of(*function))).collect()
             }
+            Self::FunctionAndAnother(own, quorum) => {
+                let short = |function: Function| quorum.of(function).saturating_sub(of(function));
+                let phrase = |function: Function| format!("{} of {function}", short(function));
+                let others: Vec<_> = Function::ALL.into_iter().filter(|function| function != own).collect();
+                let mut missing = Vec::new();
+                if short(*own) > 0 {
+                    missing.push(phrase(*own));
+                }
+                if others.iter().all(|other| short(*other) > 0) {
+                    missing.push(others.into_iter().map(phrase).collect::<Vec<_>>().join(" or "));
+                }
+                missing
+            }
             Self::AnyOfficer if signers.is_empty() => vec!["any officer".into()],
             Self::AnyOfficer => Vec::new(),
             Self::Custodians => {
@@ -123,7 +141,7 @@ impl Rule {
         match self {
             Self::Everyone(all) => all.contains(signer),
             Self::Quorums(quorums) => quorums.iter().any(|(function, _)| signer.function == Some(*function)),
-            Self::AnyOfficer | Self::Custodians => signer.function.is_some(),
+            Self::FunctionAndAnother(..) | Self::AnyOfficer | Self::Custodians => signer.function.is_some(),
         }
     }
 }
@@ -143,7 +161,7 @@ impl Record {
     pub fn missing(&self) -> Vec<String> {
         match self.status {
             Status::Pending => self.rule.missing(&self.signers),
-            Status::InForce | Status::Replaced | Status::Revoked => Vec::new(),
+            Status::InForce | Status::Replaced | Status::Revoked | Status::Denied => Vec::new(),
         }
     }
 
@@ -152,12 +170,14 @@ impl Record {
         let refuse = |why: String| Err(Refusal::Signer(why));
         let found = match self.rule {
             Rule::Custodians => custodian(charter, key),
-            Rule::Everyone(_) | Rule::Quorums(_) | Rule::AnyOfficer => person(charter, key),
+            Rule::Everyone(_) | Rule::Quorums(_) | Rule::FunctionAndAnother(..) | Rule::AnyOfficer => {
+                person(charter, key)
+            }
         };
         let Some(signer) = found else {
             let whom = if self.rule == Rule::Custodians { "custodian" } else { "person" };
             let fingerprint = key.fingerprint(ssh_key::HashAlg::Sha256);
-            return refuse(format!("its key {fingerprint} belongs to no {whom} of the charter"));
+            return refuse(format!("its key {fingerprint} belongs to no {whom} of the charter as it is now"));
         };
         if !self.rule.counts(&signer) {
             return refuse(format!("a {} does not need the signature of {}", self.kind(), signer.name));
@@ -167,7 +187,8 @@ impl Record {
         {
             return refuse(format!("{} requested this mandate and so may not approve it", signer.name));
         }
-        match self.signers.contains(&signer) {
+        // By name: who changed their key or function in between still signs once.
+        match self.signers.iter().any(|earlier| earlier.name.eq_ignore_ascii_case(&signer.name)) {
             true => Err(Refusal::Known(format!("the signature of {}", signer.name))),
             false => Ok(signer),
         }

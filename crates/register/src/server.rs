@@ -241,7 +241,9 @@ impl Register {
             | Statement::KeyCheck(_)
             | Statement::KeyPolicy(_)
             | Statement::Rotation(_)
-            | Statement::Retirement(_) => Ok(()),
+            | Statement::Retirement(_)
+            | Statement::Officers(_)
+            | Statement::Denial(_) => Ok(()),
         }
     }
 

@@ -7,17 +7,19 @@ use drieslot_link::Fingerprint;
 use drieslot_schema as schema;
 use drieslot_schema::{ColumnId, Domain};
 use jiff::Timestamp;
+use ssh_key::public::KeyData;
 
 use crate::Refusal;
 use crate::entry::{Entry, SignatureEntry};
 use crate::epochs::{Epochs, EpochsInUse, OpenRotation};
 use crate::loosening::loosened;
 use crate::mandates::{Mandates, why_not};
+use crate::officers::{changed, taken_away};
 use crate::permit::{Asker, Denied, DomainDenied, Operation, Part, Permit, Use};
-use crate::record::{Record, Rule, Status};
+use crate::record::{Record, Rule, Signer, Status};
 use crate::signature::signing_key;
 use crate::statement::{
-    Charter, Classification, Hex32, KeyCheck, KeyPolicy, Kind, Mandate, Retirement, Rotation, Statement,
+    Charter, Classification, Denial, Hex32, KeyCheck, KeyPolicy, Kind, Mandate, Retirement, Rotation, Statement,
 };
 
 /// Most tables of statements are small; a state of 10,000 statements is cloned in milliseconds.
@@ -27,8 +29,10 @@ pub struct State {
     revision: u64,
     /// Why nothing is allowed any more.
     closed: Option<Arc<str>>,
-    /// In force.
+    /// In force, with the officers as they are now.
     charter: Option<Arc<Charter>>,
+    /// Officers' keys that were taken away.
+    former_keys: BTreeSet<KeyData>,
     /// In the order of the register.
     records: Vec<Arc<Record>>,
     by_sha256: BTreeMap<Hex32, usize>,
@@ -78,6 +82,7 @@ impl State {
             revision: 0,
             closed: None,
             charter: None,
+            former_keys: BTreeSet::new(),
             records: Vec::new(),
             by_sha256: BTreeMap::new(),
             by_id: BTreeMap::new(),
@@ -168,8 +173,8 @@ impl State {
             Statement::Classification(one) => self.admit_classification(charter, one),
             Statement::Mandate(one) => self.admit_mandate(charter, one),
             Statement::Revocation(one) => match self.find(Kind::Mandate, &one.mandate) {
-                Some(record) if record.status == Status::Revoked => {
-                    contradicts(format!("mandate `{}` is revoked already", one.mandate))
+                Some(record) if matches!(record.status, Status::Revoked | Status::Denied) => {
+                    contradicts(format!("mandate `{}` is {} already", one.mandate, record.status))
                 }
                 Some(_) => Ok(Rule::AnyOfficer),
                 None => contradicts(format!("there is no mandate `{}` in the register", one.mandate)),
@@ -178,6 +183,11 @@ impl State {
             Statement::KeyPolicy(one) => self.admit_key_policy(charter, one),
             Statement::Rotation(one) => self.admit_rotation(charter, one),
             Statement::Retirement(one) => self.admit_retirement(charter, one),
+            Statement::Officers(one) => match changed(charter, one, &self.former_keys) {
+                Ok(_) => Ok(Rule::FunctionAndAnother(one.function, charter.quorum)),
+                Err(why) => contradicts(why),
+            },
+            Statement::Denial(one) => self.admit_denial(one),
         }
     }
 
@@ -214,6 +224,40 @@ impl State {
             }
         }
         Ok(Rule::all_functions(charter.quorum))
+    }
+
+    fn admit_denial(&self, denial: &Denial) -> Result<Rule, Refusal> {
+        let (kind, id) = (denial.denies.kind, &denial.denies.id);
+        let Some(record) = self.find(kind, id) else {
+            return contradicts(format!("there is no {kind} `{id}` in the register"));
+        };
+        match record.rule {
+            Rule::Quorums(_) | Rule::FunctionAndAnother(..) => {}
+            Rule::Everyone(_) | Rule::AnyOfficer | Rule::Custodians => {
+                return contradicts(format!("a {kind} is not for officers to deny"));
+            }
+        }
+        match record.status {
+            Status::Pending => Ok(Rule::AnyOfficer),
+            Status::InForce => contradicts(format!(
+                "{kind} `{id}` is in force, and only what waits can be denied: a mandate is revoked, and all else replaced"
+            )),
+            Status::Replaced | Status::Revoked | Status::Denied => {
+                contradicts(format!("{kind} `{id}` is {} already", record.status))
+            }
+        }
+    }
+
+    /// Otherwise whoever is to go could stay for ever.
+    fn check_own_removal(&self, statement: &Statement, signer: &Signer) -> Result<(), Refusal> {
+        let Statement::Denial(denial) = statement else { return Ok(()) };
+        let target = self.find(denial.denies.kind, &denial.denies.id).map(|record| Arc::clone(&record.statement));
+        match target.as_deref() {
+            Some(Statement::Officers(change)) if change.removes(&signer.name) => {
+                Err(Refusal::Signer(format!("{} may not deny their own removal", signer.name)))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn admit_key_check(&self, check: &KeyCheck) -> Result<Rule, Refusal> {
@@ -264,6 +308,7 @@ impl State {
             (_, Some(charter)) => record.admit_signer(charter, &key)?,
             (_, None) => return contradicts("the charter is not in force yet"),
         };
+        self.check_own_removal(&record.statement, &signer)?;
         let mut record = record.as_ref().clone();
         record.signers.push(signer);
         let missing = record.missing();
@@ -290,6 +335,7 @@ impl State {
             Status::InForce => "is in force already",
             Status::Replaced => "was replaced",
             Status::Revoked => "was revoked",
+            Status::Denied => "was denied by an officer",
         };
         Err(Refusal::Settled { kind: record.kind(), id: record.id().to_owned(), why })
     }
@@ -327,6 +373,16 @@ impl State {
             }
             Statement::Rotation(rotation) => self.epochs.start(rotation),
             Statement::Retirement(retirement) => self.epochs.end(retirement),
+            Statement::Officers(change) => {
+                // It was checked when the signature was admitted.
+                if let Some(charter) = &self.charter
+                    && let Ok(next) = changed(charter, change, &self.former_keys)
+                {
+                    self.former_keys.extend(taken_away(charter, change));
+                    self.charter = Some(Arc::new(next));
+                }
+            }
+            Statement::Denial(denial) => self.settle(denial.denies.kind, &denial.denies.id, Status::Denied),
         }
         self.mandates.arrange(self.classifications.values().map(|(_, words)| words.as_ref()));
     }
@@ -346,7 +402,7 @@ impl State {
         self.revision
     }
 
-    /// The charter in force.
+    /// The charter in force, with the officers as they are now.
     pub fn charter(&self) -> Option<&Arc<Charter>> {
         self.charter.as_ref()
     }
@@ -492,7 +548,9 @@ impl State {
                 | Statement::KeyCheck(_)
                 | Statement::KeyPolicy(_)
                 | Statement::Rotation(_)
-                | Statement::Retirement(_) => None,
+                | Statement::Retirement(_)
+                | Statement::Officers(_)
+                | Statement::Denial(_) => None,
             })
             .collect()
     }

@@ -5,6 +5,7 @@
 mod charter;
 mod classification;
 mod hours;
+mod officers;
 mod rotation;
 mod words;
 
@@ -18,6 +19,7 @@ pub use charter::{Charter, CustodianPart, GatewayPart, Person, Quorum, RegisterP
 pub(crate) use classification::table_id;
 pub use classification::{Classification, ColumnEntry, ProtectionWord, TableEntry, UnlistedWord};
 pub use hours::{Day, Hours, TimeOfDay};
+pub use officers::{Denial, Denied, NewOfficer, Officers};
 pub use rotation::{DomainPolicy, EndedEpoch, KeyPolicy, NewEpoch, Retirement, Rotation};
 pub use words::{Duty, Function, Hex32, HexError, Kind};
 
@@ -187,6 +189,10 @@ pub enum Statement {
     Rotation(Rotation),
     /// The end of an old one.
     Retirement(Retirement),
+    /// A change of a function's officers.
+    Officers(Officers),
+    /// One officer's no to a statement that waits.
+    Denial(Denial),
 }
 
 impl Statement {
@@ -220,6 +226,8 @@ impl Statement {
             Self::KeyPolicy(_) => Kind::KeyPolicy,
             Self::Rotation(_) => Kind::Rotation,
             Self::Retirement(_) => Kind::Retirement,
+            Self::Officers(_) => Kind::Officers,
+            Self::Denial(_) => Kind::Denial,
         }
     }
 
@@ -234,6 +242,8 @@ impl Statement {
             Self::KeyPolicy(statement) => &statement.id,
             Self::Rotation(statement) => &statement.id,
             Self::Retirement(statement) => &statement.id,
+            Self::Officers(statement) => &statement.id,
+            Self::Denial(statement) => &statement.id,
         }
     }
 
@@ -248,6 +258,8 @@ impl Statement {
             Self::KeyPolicy(statement) => &statement.tenant,
             Self::Rotation(statement) => &statement.tenant,
             Self::Retirement(statement) => &statement.tenant,
+            Self::Officers(statement) => &statement.tenant,
+            Self::Denial(statement) => &statement.tenant,
         }
     }
 
@@ -262,6 +274,8 @@ impl Statement {
             Self::KeyPolicy(statement) => statement.issued,
             Self::Rotation(statement) => statement.issued,
             Self::Retirement(statement) => statement.issued,
+            Self::Officers(statement) => statement.issued,
+            Self::Denial(statement) => statement.issued,
         }
     }
 
@@ -277,6 +291,8 @@ impl Statement {
             Self::KeyPolicy(policy) => policy.check(),
             Self::Rotation(rotation) => rotation.check(),
             Self::Retirement(retirement) => retirement.check(),
+            Self::Officers(change) => change.check(),
+            Self::Denial(denial) => denial.check(),
         }
     }
 }

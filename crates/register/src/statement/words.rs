@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a statement is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The first statement of a register.
     Charter,
@@ -24,6 +25,10 @@ pub enum Kind {
     Rotation,
     /// The end of an old one.
     Retirement,
+    /// A change of a function's officers.
+    Officers,
+    /// One officer's no to a statement that waits.
+    Denial,
 }
 
 impl fmt::Display for Kind {
@@ -37,6 +42,8 @@ impl fmt::Display for Kind {
             Self::KeyPolicy => "key-policy",
             Self::Rotation => "rotation",
             Self::Retirement => "retirement",
+            Self::Officers => "officers",
+            Self::Denial => "denial",
         })
     }
 }
@@ -99,6 +106,16 @@ impl Duty {
             Self::Access => Some(Function::Access),
             Self::Keys => Some(Function::Keys),
             Self::Head => None,
+        }
+    }
+}
+
+impl From<Function> for Duty {
+    fn from(function: Function) -> Self {
+        match function {
+            Function::Structure => Self::Structure,
+            Function::Access => Self::Access,
+            Function::Keys => Self::Keys,
         }
     }
 }

@@ -162,6 +162,23 @@ pub fn revocation(id: &str, mandate: &str) -> String {
     )
 }
 
+/// A change of officers; each of `add` is a name and a public key.
+pub fn officers(id: &str, function: &str, remove: &[&str], add: &[(&str, &str)]) -> String {
+    let added: String =
+        add.iter().map(|(name, key)| format!("\n[[add]]\nname = \"{name}\"\nkey = \"{key}\"\n")).collect();
+    format!(
+        "kind = \"officers\"\ntenant = \"agency.example\"\nid = \"{id}\"\nissued = \"2026-01-04T00:00:00Z\"\n\
+         function = \"{function}\"\nwhy = \"a new year\"\nremove = {remove:?}\n{added}"
+    )
+}
+
+pub fn denial(id: &str, kind: &str, denied: &str) -> String {
+    format!(
+        "kind = \"denial\"\ntenant = \"agency.example\"\nid = \"{id}\"\nissued = \"2026-01-04T00:00:00Z\"\n\
+         denies = {{ kind = \"{kind}\", id = \"{denied}\" }}\nwhy = \"not agreed\"\n"
+    )
+}
+
 /// A register on paper: the fold alone.
 pub struct Log {
     pub people: People,
