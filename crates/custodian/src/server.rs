@@ -185,7 +185,7 @@ impl Custodian {
         let journal_key = IdentityKey::load(&config.key)?;
         let (journal, _) = Journal::open(&config.journal, JournalConfig::new(&config.origin, journal_key))?;
         let identity = Arc::new(TlsIdentity::load(&config.identity)?);
-        let follower = Follower::start(config.register.clone(), identity)?;
+        let follower = Follower::start_beside(&config.journal, config.register.clone(), identity)?;
         let limits = Mutex::new(Limits::new(&config.limits));
         let (measured, started) = (Measured::default(), clock());
         Ok(Arc::new(Self { config, clock, secret, key, journal, follower, limits, measured, started }))

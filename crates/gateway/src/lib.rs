@@ -128,7 +128,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         TcpListener::bind(config.listen).await.map_err(|error| GatewayError::Listen(config.listen, error))?;
     let trace = Trace::new(open_journal(&config)?, Arc::clone(&clock));
     let identity = Arc::new(TlsIdentity::load(&config.identity)?);
-    let follower = Follower::start(config.register.clone(), Arc::clone(&identity))
+    let follower = Follower::start_beside(&config.journal.folder, config.register.clone(), Arc::clone(&identity))
         .map_err(|error| GatewayError::Register(error.to_string()))?;
     follower.ready().await.map_err(|error| GatewayError::Register(error.to_string()))?;
     let keyring = Keyring::new(config.keys.clone(), identity, Arc::clone(&follower), Arc::clone(&clock))

@@ -3,6 +3,7 @@
 //! Every entry is verified here again; the register's server is not trusted. A register that loses or changes
 //! entries, or holds one that does not verify, closes the state for good: nothing is allowed any more.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use tokio::task::AbortHandle;
 use crate::State;
 use crate::client::{ClientError, RegisterClient};
 use crate::exchange::{EntriesAnswer, origin};
+use crate::seen::Seen;
 use crate::statement::{Hex32, Statement, read_key};
 
 /// How long the register may hold back an answer while there is nothing new.
@@ -69,6 +71,24 @@ impl Follower {
     /// # Errors
     /// `Config`.
     pub fn start(config: FollowConfig, identity: Arc<TlsIdentity>) -> Result<Arc<Self>, FollowError> {
+        Self::begin(config, identity, None)
+    }
+
+    /// As [`Follower::start`], for a part that remembers in a file beside `folder` how much of the register it saw, and takes no
+    /// less when it is started again.
+    ///
+    /// # Errors
+    /// `Config`, also where that file cannot be read.
+    pub fn start_beside(
+        folder: &Path,
+        config: FollowConfig,
+        identity: Arc<TlsIdentity>,
+    ) -> Result<Arc<Self>, FollowError> {
+        let seen = Seen::open(&folder.with_added_extension("seen")).map_err(FollowError::Config)?;
+        Self::begin(config, identity, Some(seen))
+    }
+
+    fn begin(config: FollowConfig, identity: Arc<TlsIdentity>, seen: Option<Seen>) -> Result<Arc<Self>, FollowError> {
         let client = RegisterClient::new(&identity, config.register_tls, &config.register_address);
         let client = Arc::new(client.map_err(|error| FollowError::Config(error.to_string()))?);
         let fold = State::new(config.charter_sha256);
@@ -80,6 +100,7 @@ impl Follower {
             contact: Arc::clone(&contact),
             fold,
             peaks: Peaks::default(),
+            seen,
         };
         let task = tokio::spawn(following.run()).abort_handle();
         Ok(Arc::new(Self { state, contact, client, task }))
@@ -141,6 +162,8 @@ struct Following {
     /// May be ahead of what is published, until a checkpoint confirms it.
     fold: State,
     peaks: Peaks,
+    /// Written when a state was confirmed.
+    seen: Option<Seen>,
 }
 
 impl Following {
@@ -166,6 +189,7 @@ impl Following {
             let index = self.fold.revision();
             self.fold.apply(index, &entry.0).map_err(|refusal| format!("entry {index}: {refusal}"))?;
             self.peaks.push(hash::leaf(&entry.0));
+            self.seen.as_ref().map_or(Ok(()), |seen| seen.agrees(&self.peaks))?;
         }
         let held = self.fold.revision();
         if answer.size < held {
@@ -177,6 +201,7 @@ impl Following {
                 false => Ok(()),
             };
         }
+        self.seen.as_ref().map_or(Ok(()), |seen| seen.all_of_it(held))?;
         if held > 0 {
             self.check_checkpoint(&answer.checkpoint)?;
         }
@@ -200,7 +225,11 @@ impl Following {
         }
     }
 
-    fn confirmed(&self) {
+    fn confirmed(&mut self) {
+        // A revocation must hold also where it cannot be remembered.
+        if let Some(Err(error)) = self.seen.as_mut().map(|seen| seen.write(&self.peaks)) {
+            tracing::error!(%error, "what was seen of the register cannot be remembered");
+        }
         if self.publish.borrow().revision() != self.fold.revision() {
             self.publish.send_replace(Arc::new(self.fold.clone()));
         }

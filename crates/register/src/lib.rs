@@ -15,6 +15,7 @@ mod officers;
 mod permit;
 mod record;
 mod refusal;
+mod seen;
 pub mod server;
 pub mod signature;
 mod state;

@@ -1,0 +1,73 @@
+//! What a part has seen of its register, kept across restarts: a register that was put back to an old copy meanwhile, and so
+//! without its latest revocations, is noticed. One line: entries, and the root of the tree over them.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use drieslot_journal::hash::Peaks;
+
+use crate::statement::Hex32;
+
+/// The file, and what stands in it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    path: PathBuf,
+    size: u64,
+    root: Option<Hex32>,
+}
+
+impl Seen {
+    /// A file that is not there is that of a part that has seen nothing.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let bad =
+            |why: &str| format!("{}: {why}; compare the register with its backups, then remove it", path.display());
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { path: path.to_owned(), size: 0, root: None });
+            }
+            Err(error) => return Err(bad(&error.to_string())),
+        };
+        let malformed = || bad("it is not `ENTRIES ROOT`");
+        let (size, root) = text.trim_end().split_once(' ').ok_or_else(malformed)?;
+        let (size, root) = (size.parse().map_err(|_| malformed())?, root.parse().map_err(|_| malformed())?);
+        Ok(Self { path: path.to_owned(), size, root: Some(root) })
+    }
+
+    /// Whether a register of these first entries can be the one that was seen.
+    pub(crate) fn agrees(&self, peaks: &Peaks) -> Result<(), String> {
+        match self.root {
+            Some(root) if peaks.size() == self.size && root.0 != peaks.root() => {
+                Err("it has other entries than this part saw before it was started".into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether the register has all that was seen.
+    pub(crate) fn all_of_it(&self, size: u64) -> Result<(), String> {
+        match size < self.size {
+            true => Err(format!(
+                "it has {size} entries, and this part had seen {}: was it put back to an old copy? Bring the newest back",
+                self.size
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Beside, then renamed: a crash leaves the old line or the new one.
+    pub(crate) fn write(&mut self, peaks: &Peaks) -> io::Result<()> {
+        if peaks.size() <= self.size {
+            return Ok(());
+        }
+        let root = Hex32(peaks.root());
+        let beside = self.path.with_added_extension("new");
+        let mut file = fs::File::create(&beside)?;
+        writeln!(file, "{} {root}", peaks.size())?;
+        file.sync_all()?;
+        fs::rename(&beside, &self.path)?;
+        (self.size, self.root) = (peaks.size(), Some(root));
+        Ok(())
+    }
+}
