@@ -84,7 +84,7 @@ impl Follower {
         config: FollowConfig,
         identity: Arc<TlsIdentity>,
     ) -> Result<Arc<Self>, FollowError> {
-        let seen = Seen::open(&folder.with_added_extension("seen")).map_err(FollowError::Config)?;
+        let seen = Seen::open(folder).map_err(FollowError::Config)?;
         Self::begin(config, identity, Some(seen))
     }
 

@@ -17,22 +17,31 @@ pub(crate) struct Seen {
     root: Option<Hex32>,
 }
 
+/// `/a/b` and `c` give `/a/b.c`, also where a slash ends the first.
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.components().collect::<PathBuf>().into_os_string();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
 impl Seen {
-    /// A file that is not there is that of a part that has seen nothing.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+    /// Beside a part's folder. A file that is not there is that of a part that has seen nothing.
+    pub(crate) fn open(folder: &Path) -> Result<Self, String> {
+        let path = beside(folder, "seen");
         let bad =
             |why: &str| format!("{}: {why}; compare the register with its backups, then remove it", path.display());
-        let text = match fs::read_to_string(path) {
+        let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { path: path.to_owned(), size: 0, root: None });
+                return Ok(Self { path, size: 0, root: None });
             }
             Err(error) => return Err(bad(&error.to_string())),
         };
         let malformed = || bad("it is not `ENTRIES ROOT`");
         let (size, root) = text.trim_end().split_once(' ').ok_or_else(malformed)?;
         let (size, root) = (size.parse().map_err(|_| malformed())?, root.parse().map_err(|_| malformed())?);
-        Ok(Self { path: path.to_owned(), size, root: Some(root) })
+        Ok(Self { path, size, root: Some(root) })
     }
 
     /// Whether a register of these first entries can be the one that was seen.
@@ -62,7 +71,7 @@ impl Seen {
             return Ok(());
         }
         let root = Hex32(peaks.root());
-        let beside = self.path.with_added_extension("new");
+        let beside = beside(&self.path, "new");
         let mut file = fs::File::create(&beside)?;
         writeln!(file, "{} {root}", peaks.size())?;
         file.sync_all()?;
