@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Access(AccessArgs),
     /// Write the revocation of a mandate; any one officer may sign it
     Revoke(RevokeArgs),
+    /// Stop a statement that waits for signatures, for good; any one officer may
+    Deny(DenyArgs),
     /// The epochs of keys: how old they are, and bringing cells over to the next one
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -355,6 +357,23 @@ pub(crate) struct KeysVerifyArgs {
     /// Configuration file of a gateway
     #[arg(long, value_name = "FILE", default_value = "drieslot-trial/gateway/config.toml")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DenyArgs {
+    /// The statement: its id, the number of its entry, or the beginning of its SHA-256
+    pub(crate) statement: String,
+    /// Why, for everybody to read
+    #[arg(long)]
+    pub(crate) why: String,
+    /// The officer's SSH private key
+    #[arg(long)]
+    pub(crate) key: PathBuf,
+    /// Where to write the denial
+    #[arg(long, value_name = "FILE", default_value = "denial.toml")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
 }
 
 #[derive(Debug, Subcommand)]

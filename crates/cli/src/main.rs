@@ -6,6 +6,7 @@ mod child;
 mod classify;
 mod command;
 mod custodian;
+mod deny;
 mod dump;
 mod explain;
 mod failure;
@@ -81,6 +82,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Keys(KeysCommand::Propose(args)) => keys::propose(&args, Timestamp::now()).await,
         Command::Keys(KeysCommand::Rotate(args)) => keys::rotate(&args).await,
         Command::Keys(KeysCommand::Verify(args)) => keys::verify(&args).await,
+        Command::Deny(args) => deny::deny(&args, Timestamp::now()).await,
         Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args.folder, &args.key),
         Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args.folder, args.lines),
         Command::Explain(args) => explain::explain(&args).await,

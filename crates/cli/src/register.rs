@@ -11,7 +11,7 @@ use drieslot_link::TlsIdentity;
 use drieslot_register::client::RegisterClient;
 use drieslot_register::follow::{FollowConfig, Follower};
 use drieslot_register::statement::{Kind, Mandate, Revocation, Statement};
-use drieslot_register::{Receipt, State, Status, signature};
+use drieslot_register::{Receipt, Record, State, Status, signature};
 use jiff::Timestamp;
 use serde::Deserialize;
 use ssh_key::PrivateKey;
@@ -172,7 +172,7 @@ fn signatures_beside(file: &Path) -> Result<Vec<String>> {
     paths.iter().map(|path| files::read(path)).collect()
 }
 
-fn print_receipt(receipt: &Receipt) {
+pub(crate) fn print_receipt(receipt: &Receipt) {
     println!("statement {}", receipt.statement);
     match receipt.in_force {
         true => println!("in force"),
@@ -186,20 +186,29 @@ pub(crate) async fn pending(access: &Path) -> Result<()> {
     let state = Register::open(access)?.state().await?;
     for record in state.pending() {
         println!("{:>6}  {} `{}`  needs: {}", record.index, record.kind(), record.id(), record.missing().join(", "));
+        if let Statement::Denial(denial) = record.statement.as_ref() {
+            println!("        denies {} `{}`: {}", denial.denies.kind, denial.denies.id, denial.why);
+        }
     }
     Ok(())
+}
+
+/// By index, id, or the beginning of its hash. An id may stand for several kinds: what waits comes first.
+pub(crate) fn find<'a>(state: &'a State, wanted: &str) -> Result<&'a Record> {
+    let is_it = |record: &&Arc<Record>| {
+        record.id() == wanted
+            || record.index.to_string() == wanted
+            || (wanted.len() >= 6 && record.sha256.to_string().starts_with(wanted))
+    };
+    let found = state.pending().find(is_it).or_else(|| state.statements().iter().find(is_it));
+    let hint = "list them with `drieslot access PRINCIPAL` or `drieslot pending`";
+    found.map(Arc::as_ref).ok_or_else(|| failure(format!("the register holds no statement `{wanted}`"), hint))
 }
 
 /// `drieslot show`: by index, id, or the beginning of its hash.
 pub(crate) async fn show(access: &Path, wanted: &str) -> Result<()> {
     let state = Register::open(access)?.state().await?;
-    let found = state.statements().iter().find(|record| {
-        record.id() == wanted
-            || record.index.to_string() == wanted
-            || (wanted.len() >= 6 && record.sha256.to_string().starts_with(wanted))
-    });
-    let hint = "list them with `drieslot access PRINCIPAL` or `drieslot pending`";
-    let record = found.ok_or_else(|| failure(format!("the register holds no statement `{wanted}`"), hint))?;
+    let record = find(&state, wanted)?;
     println!("{}", record.text);
     println!("# entry {} of the register, SHA-256 {}", record.index, record.sha256);
     for signer in &record.signers {
@@ -207,6 +216,14 @@ pub(crate) async fn show(access: &Path, wanted: &str) -> Result<()> {
         println!("# signed by {} ({function})", signer.name);
     }
     println!("# {}", record.status);
+    for denial in state.statements().iter().filter(|one| one.status == Status::InForce) {
+        if let Statement::Denial(no) = denial.statement.as_ref()
+            && (no.denies.kind, no.denies.id.as_str()) == (record.kind(), record.id())
+        {
+            let by: Vec<&str> = denial.signers.iter().map(|signer| signer.name.as_str()).collect();
+            println!("# denied by {}: {}", by.join(", "), no.why);
+        }
+    }
     Ok(())
 }
 
