@@ -146,6 +146,17 @@ pub(crate) enum CustodianCommand {
     Escrow(CustodianEscrowArgs),
     /// Make a custodian anew from its officers' shares
     Recover(CustodianRecoverArgs),
+    /// Sign a charter that takes another's place, where the function's officers no longer can
+    Sign(CustodianSignArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CustodianSignArgs {
+    /// The charter
+    pub(crate) file: PathBuf,
+    /// The custodian's configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use drieslot_custodian::server::{Custodian, CustodianConfig};
 use drieslot_custodian::{Credential, CredentialKind, NewSecret, Recipient, TokenConfig};
+use drieslot_journal::IdentityKey;
+use drieslot_register::signature::sign_with_identity;
+use drieslot_register::statement::Statement;
 use jiff::Timestamp;
 
-use crate::command::{CustodianEscrowArgs, CustodianInitArgs, CustodianRecoverArgs, ServeArgs};
+use crate::command::{CustodianEscrowArgs, CustodianInitArgs, CustodianRecoverArgs, CustodianSignArgs, ServeArgs};
 use crate::failure::failure;
 use crate::register::Register;
 use crate::serve::until_stopped;
@@ -60,6 +63,26 @@ pub(crate) async fn escrow(args: &CustodianEscrowArgs, now: Timestamp) -> Result
         println!("  {}  for {name}", file.display());
     }
     println!("Give each their file, to be kept apart from the key that opens it, and remove it here.");
+    Ok(())
+}
+
+/// `drieslot custodian sign`: the custodian speaks for its function where a new charter must give it new officers.
+pub(crate) fn sign(args: &CustodianSignArgs) -> Result<()> {
+    let config = config(&args.config)?;
+    let text = files::read(&args.file)?;
+    let statement = Statement::parse(&text).with_context(|| format!("{} is no statement", args.file.display()))?;
+    let Statement::Charter(charter) = &statement else {
+        return Err(failure(format!("a custodian does not sign a {}", statement.kind()), "its function's officers do"));
+    };
+    if charter.replaces.is_none() {
+        return Err(failure("no custodian signs a first charter", "whoever it names does"));
+    }
+    let armored = sign_with_identity(text.as_bytes(), &IdentityKey::load(&config.key)?)?;
+    let mut path = args.file.clone().into_os_string();
+    path.push(format!(".custodian-{}.sig", config.function));
+    files::write(Path::new(&path), &armored)?;
+    println!("{text}");
+    println!("signed: charter `{}` for {}, into {}", charter.id, config.function, Path::new(&path).display());
     Ok(())
 }
 

@@ -66,6 +66,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Custodian(CustodianCommand::Run(args)) => custodian::run(&args).await,
         Command::Custodian(CustodianCommand::Escrow(args)) => custodian::escrow(&args, Timestamp::now()).await,
         Command::Custodian(CustodianCommand::Recover(args)) => custodian::recover(&args, Timestamp::now()).await,
+        Command::Custodian(CustodianCommand::Sign(args)) => custodian::sign(&args),
         Command::Gateway(GatewayCommand::Init(args)) => init::gateway(&args),
         Command::Gateway(GatewayCommand::Principal(args)) => init::principal(&args),
         Command::Gateway(GatewayCommand::Run(args)) => roles::gateway(&args).await,

@@ -117,3 +117,75 @@ fn a_gateway_that_loses_its_journal_begins_another_and_reads_all() {
     until(&trial, "readable", |said| said.ok);
     assert_eq!(trial.app_ok(READ), "first");
 }
+
+/// The charter in force with another gateway and another key of the keys officer, as its writer would make it.
+fn next_charter(trial: &Trial, gateway: &str, key: &str) -> String {
+    let text = std::fs::read_to_string(trial.data().join("statements/charter.toml")).unwrap();
+    let mut charter: toml::Table = toml::from_str(&text).unwrap();
+    charter.insert("replaces".into(), charter["id"].clone());
+    charter.insert("id".into(), "charter-2".into());
+    let part: toml::Table = toml::from_str(gateway).unwrap();
+    charter.insert("gateway".into(), part["gateway"].clone());
+    for person in charter["person"].as_array_mut().unwrap() {
+        if person["function"].as_str() == Some("keys") {
+            person.as_table_mut().unwrap().insert("key".into(), key.into());
+        }
+    }
+    toml::to_string(&charter).unwrap()
+}
+
+#[test]
+fn a_gateway_and_an_officer_s_only_key_are_replaced_by_another_charter() {
+    let mut trial = Trial::small();
+    trial.take_apart(|config| config.replacen("identity", "# one by one\nidentity", 1));
+    until(&trial, "readable", |said| said.ok);
+    trial.stop_part("gateway");
+    // The key is lost; the gateway's identity is in somebody else's hands.
+    std::fs::remove_dir_all(trial.data().join("officers/keys")).unwrap();
+    let folder = trial.folder.path().to_owned();
+    let made = |what: &str| folder.join(what).display().to_string();
+    let gateway =
+        trial.drieslot_ok(["gateway", "init", &made("g2"), "--name", "gateway-2", "--tenant", "trial-agency"]);
+    std::fs::create_dir(made("new-keys")).unwrap();
+    let generated = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", &made("new-keys/id_ed25519")])
+        .status()
+        .unwrap();
+    assert!(generated.success());
+    let handed_over =
+        Command::new("chown").arg("-R").arg("--reference").arg(trial.data()).arg(made("new-keys")).status();
+    assert!(handed_over.unwrap().success());
+    let public = std::fs::read_to_string(made("new-keys/id_ed25519.pub")).unwrap();
+    let text = next_charter(&trial, &gateway, public.trim());
+    assert!(!trial.sign_and_submit("charter-2.toml", &text, &["structure", "access", "head"]).contains("in force"));
+    let charter = made("charter-2.toml");
+    trial.drieslot_ok(["sign", &charter, "--key", &made("new-keys/id_ed25519")]);
+    let said = trial.drieslot_ok(["submit", &charter, "--register", &trial.register_toml()]);
+    assert!(said.contains("1 of keys in office, or its custodian"), "the new key speaks for itself alone: {said}");
+    let custodian = trial.data().join("custodian-keys/config.toml").display().to_string();
+    let mandate = trial.write("mandate-2.toml", MANDATE).display().to_string();
+    assert!(!trial.drieslot(["custodian", "sign", &mandate, "--config", &custodian]).status.success(), "a mandate");
+    trial.drieslot_ok(["custodian", "sign", &charter, "--config", &custodian]);
+    trial.submit(&charter);
+
+    // The old identity is of no use any more, not even beside a mandate.
+    trial.start_part("gateway");
+    assert!(!trial.app(READ).ok, "the old gateway still reads");
+    let told = std::fs::read_to_string(made("gateway.apart.log")).unwrap();
+    assert!(told.lines().last().unwrap().contains("register"), "{told}");
+    trial.stop_part("gateway");
+    let gone = trial.data().join("gateway");
+    trial.reconfigure(|config| {
+        config
+            .replace(&gone.join("tls").display().to_string(), &made("g2/tls"))
+            .replace(&gone.join("journal.key").display().to_string(), &made("g2/journal.key"))
+            .replace(&gone.join("journal").display().to_string(), &made("g2/journal"))
+            .replace("trial-agency/gateway", "trial-agency/gateway-2")
+    });
+    trial.start_part("gateway");
+    until(&trial, "readable", |said| said.ok);
+    assert_eq!(trial.app_ok(READ), "first");
+    std::fs::rename(made("new-keys"), trial.data().join("officers/keys")).unwrap();
+    let again = MANDATE.replacen("app-2", "app-3", 1);
+    assert!(trial.sign_and_submit("app-3.toml", &again, &["structure", "access", "keys"]).contains("in force"));
+}

@@ -20,6 +20,7 @@ pub mod server;
 pub mod signature;
 mod state;
 pub mod statement;
+mod succession;
 
 pub use epochs::{EpochsInUse, FIRST_EPOCH, OpenRotation};
 pub use exchange::Receipt;

@@ -81,6 +81,11 @@ impl Mandates {
         self.by_id.get(id)
     }
 
+    /// Ids, and what each is for.
+    pub(crate) fn purposes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.by_id.values().map(|one| (one.mandate.id.as_str(), one.mandate.purpose.as_str()))
+    }
+
     pub(crate) fn insert(&mut self, mandate: Mandate) {
         let active = Arc::new(ActiveMandate::new(mandate));
         self.by_principal.entry(active.mandate.principal.clone()).or_default().push(Arc::clone(&active));

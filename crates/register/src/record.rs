@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ssh_key::public::KeyData;
 
 use crate::statement::{Charter, Function, Kind, Quorum, Statement, read_key};
+use crate::succession::Succession;
 use crate::{Hex32, Refusal};
 
 /// Where a statement stands.
@@ -67,6 +68,8 @@ pub struct Record {
 pub(crate) enum Rule {
     /// Every person named.
     Everyone(Vec<Signer>),
+    /// Those of a charter that takes another's place.
+    Succession(Succession),
     /// A quorum of each of these functions.
     Quorums(Vec<(Function, usize)>),
     /// A quorum of this function, and one of any other.
@@ -110,6 +113,7 @@ impl Rule {
                 let absent = all.iter().filter(|one| !signers.contains(one));
                 absent.map(|one| one.name.clone()).collect()
             }
+            Self::Succession(succession) => succession.missing(signers),
             Self::Quorums(quorums) => {
                 let short = quorums.iter().filter(|(function, quorum)| of(*function) < *quorum);
                 short.map(|(function, quorum)| format!("{} of {function}", quorum - of(*function))).collect()
@@ -141,6 +145,7 @@ impl Rule {
         match self {
             Self::Everyone(all) => all.contains(signer),
             Self::Quorums(quorums) => quorums.iter().any(|(function, _)| signer.function == Some(*function)),
+            Self::Succession(_) => true,
             Self::FunctionAndAnother(..) | Self::AnyOfficer | Self::Custodians => signer.function.is_some(),
         }
     }
@@ -168,7 +173,8 @@ impl Record {
     /// Finds whose key it is and whether their signature counts here.
     pub(crate) fn admit_signer(&self, charter: &Charter, key: &KeyData) -> Result<Signer, Refusal> {
         let refuse = |why: String| Err(Refusal::Signer(why));
-        let found = match self.rule {
+        let found = match &self.rule {
+            Rule::Succession(succession) => succession.person(key),
             Rule::Custodians => custodian(charter, key),
             Rule::Everyone(_) | Rule::Quorums(_) | Rule::FunctionAndAnother(..) | Rule::AnyOfficer => {
                 person(charter, key)
@@ -195,12 +201,12 @@ impl Record {
     }
 }
 
-fn person(charter: &Charter, key: &KeyData) -> Option<Signer> {
+pub(crate) fn person(charter: &Charter, key: &KeyData) -> Option<Signer> {
     let person = charter.person.iter().find(|one| read_key(&one.name, &one.key).as_ref() == Ok(key))?;
     Some(Signer { name: person.name.clone(), function: person.function.function() })
 }
 
-fn custodian(charter: &Charter, key: &KeyData) -> Option<Signer> {
+pub(crate) fn custodian(charter: &Charter, key: &KeyData) -> Option<Signer> {
     let part = charter.custodian.iter().find(|one| read_key(&one.name, &one.key).as_ref() == Ok(key))?;
     Some(Signer { name: part.name.clone(), function: Some(part.function) })
 }

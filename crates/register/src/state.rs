@@ -21,6 +21,7 @@ use crate::signature::signing_key;
 use crate::statement::{
     Charter, Classification, Denial, Hex32, KeyCheck, KeyPolicy, Kind, Mandate, Retirement, Rotation, Statement,
 };
+use crate::succession::{self, Succession};
 
 /// Most tables of statements are small; a state of 10,000 statements is cloned in milliseconds.
 #[derive(Clone, Debug)]
@@ -153,10 +154,10 @@ impl State {
 
     /// Whether a statement may enter, and whose signatures it will take.
     fn admit(&self, statement: &Statement) -> Result<Rule, Refusal> {
-        if let Statement::Charter(charter) = statement {
-            return match self.records.is_empty() {
-                true => Ok(Rule::everyone(charter)),
-                false => contradicts("a register has one charter, and this one has it already"),
+        if let (Statement::Charter(first), true) = (statement, self.records.is_empty()) {
+            return match first.replaces {
+                None => Ok(Rule::everyone(first)),
+                Some(_) => contradicts("the first charter replaces none: leave `replaces` out"),
             };
         }
         let Some(charter) = &self.charter else {
@@ -169,7 +170,10 @@ impl State {
             ));
         }
         match statement {
-            Statement::Charter(_) => contradicts("a register has one charter"),
+            Statement::Charter(new) => {
+                let admitted = Succession::admit(charter, new, &self.former_keys, self.mandates.purposes());
+                admitted.map_or_else(contradicts, |succession| Ok(Rule::Succession(succession)))
+            }
             Statement::Classification(one) => self.admit_classification(charter, one),
             Statement::Mandate(one) => self.admit_mandate(charter, one),
             Statement::Revocation(one) => match self.find(Kind::Mandate, &one.mandate) {
@@ -233,7 +237,7 @@ impl State {
         };
         match record.rule {
             Rule::Quorums(_) | Rule::FunctionAndAnother(..) => {}
-            Rule::Everyone(_) | Rule::AnyOfficer | Rule::Custodians => {
+            Rule::Everyone(_) | Rule::Succession(_) | Rule::AnyOfficer | Rule::Custodians => {
                 return contradicts(format!("a {kind} is not for officers to deny"));
             }
         }
@@ -329,7 +333,7 @@ impl State {
         let why = match record.status {
             Status::Pending => match self.admit(record.statement.as_ref()) {
                 Ok(rule) if rule == record.rule => return Ok(()),
-                Err(_) if record.kind() == Kind::Charter => return Ok(()),
+                Err(_) if self.charter.is_none() => return Ok(()),
                 Ok(_) | Err(_) => "was written against what is no longer in force: write it anew",
             },
             Status::InForce => "is in force already",
@@ -342,7 +346,12 @@ impl State {
 
     fn take_effect(&mut self, record: &Record) {
         match record.statement.as_ref() {
-            Statement::Charter(charter) => self.charter = Some(Arc::new(charter.clone())),
+            Statement::Charter(new) => {
+                if let Some(old) = self.charter.replace(Arc::new(new.clone())) {
+                    self.former_keys.extend(succession::taken_away(&old, new));
+                    self.settle(Kind::Charter, &old.id, Status::Replaced);
+                }
+            }
             Statement::Classification(new) => {
                 // It was checked when the text was read.
                 if let Ok(words) = new.to_schema() {

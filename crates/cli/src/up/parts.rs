@@ -103,6 +103,7 @@ impl Parts {
             tenant: TENANT.into(),
             id: "charter".into(),
             issued: now,
+            replaces: None,
             head: head.into(),
             purposes: vec![PURPOSE.into()],
             quorum: Quorum { structure: 1, access: 1, keys: 1 },

@@ -13,7 +13,7 @@ use super::{Duty, Function};
 /// RSA keys shorter than this are refused.
 const MIN_RSA_BITS: usize = 3072;
 
-/// The first statement of a register; its SHA-256 is the pin that every part is given.
+/// The first statement of a register, whose SHA-256 is the pin that every part is given; or one that takes its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Charter {
@@ -23,6 +23,9 @@ pub struct Charter {
     pub id: String,
     /// When it was written, RFC 3339.
     pub issued: Timestamp,
+    /// The charter that ends when this one takes effect; only the first has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// Name of the person with duty `head`.
     pub head: String,
     /// The closed list of purposes.
