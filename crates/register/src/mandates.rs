@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use drieslot_schema::{Classification, ColumnId, Domain};
+use drieslot_schema::{Classification, ColumnId, Domain, Mask};
 use jiff::Timestamp;
 
 use crate::statement::{EndUserClaim, EndUserDemand, Mandate, table_id};
@@ -14,19 +14,25 @@ use crate::{Asker, Denied, EndUser, Operation, Permit};
 pub(crate) struct ActiveMandate {
     pub(crate) mandate: Mandate,
     grants: BTreeMap<ColumnId, BTreeSet<Operation>>,
+    /// Of the columns that are read masked. Of several masks the first counts.
+    masks: BTreeMap<ColumnId, Mask>,
 }
 
 impl ActiveMandate {
     pub(crate) fn new(mandate: Mandate) -> Self {
         let mut grants: BTreeMap<ColumnId, BTreeSet<Operation>> = BTreeMap::new();
+        let mut masks = BTreeMap::new();
         for grant in &mandate.grant {
             let Ok(table) = table_id(&grant.table) else { continue };
             for column in &grant.columns {
                 let id = ColumnId { table: table.clone(), column: column.clone() };
+                if let Some(mask) = grant.mask.as_deref().and_then(|mask| mask.parse().ok()) {
+                    masks.entry(id.clone()).or_insert(mask);
+                }
                 grants.entry(id).or_default().extend(&grant.operations);
             }
         }
-        Self { mandate, grants }
+        Self { mandate, grants, masks }
     }
 
     pub(crate) fn holds(&self, now: Timestamp) -> bool {
@@ -60,6 +66,12 @@ impl ActiveMandate {
                 Some(format!("mandate `{id}` demands a verified end user: SET drieslot.user_token"))
             }
         }
+    }
+
+    /// The same, where a masked value will do for one that is read.
+    fn grants_masked(&self, used: &(ColumnId, Operation)) -> bool {
+        let masked = || self.grants.get(&used.0).is_some_and(|granted| granted.contains(&Operation::ReadMasked));
+        self.grants(used) || (used.1 == Operation::Read && self.masks.contains_key(&used.0) && masked())
     }
 
     fn grants(&self, (column, operation): &(ColumnId, Operation)) -> bool {
@@ -130,26 +142,30 @@ impl Mandates {
     ) -> Result<Permit, Box<Denied>> {
         let here = || self.of_principal(asker.principal).filter(|one| one.mandate.database == asker.database);
         let valid: Vec<_> = here().filter(|one| one.holds(now) && one.misfit(asker, now).is_none()).collect();
-        let single = valid.iter().find(|one| uses.iter().all(|used| one.grants(used)));
-        if let Some(one) = single {
-            return Ok(permit_of(&[one]));
-        }
         let purposes: BTreeSet<_> = valid.iter().map(|one| one.mandate.purpose.as_str()).collect();
-        for purpose in &purposes {
-            let same: Vec<_> = valid.iter().filter(|one| one.mandate.purpose == **purpose).copied().collect();
-            let covering: Option<Vec<_>> =
-                uses.iter().map(|used| same.iter().find(|one| one.grants(used)).copied()).collect();
-            if let Some(covering) = covering {
-                return Ok(permit_of(&covering));
+        // Whole values where that is granted; else what masks leave of some.
+        for granted in [ActiveMandate::grants, ActiveMandate::grants_masked] {
+            let single = valid.iter().find(|one| uses.iter().all(|used| granted(one, used)));
+            if let Some(one) = single {
+                return Ok(permit_of(&vec![*one; uses.len()], uses));
+            }
+            for purpose in &purposes {
+                let same = || valid.iter().copied().filter(|one| one.mandate.purpose == **purpose);
+                let cover =
+                    |used| same().find(|one| one.grants(used)).or_else(|| same().find(|one| granted(one, used)));
+                let covering: Option<Vec<_>> = uses.iter().map(cover).collect();
+                if let Some(covering) = covering {
+                    return Ok(permit_of(&covering, uses));
+                }
             }
         }
-        let uncovered = uses.iter().find(|used| !valid.iter().any(|one| one.grants(used)));
+        let uncovered = uses.iter().find(|used| !valid.iter().any(|one| one.grants_masked(used)));
         let Some(used) = uncovered.or(uses.first()) else {
-            return Ok(permit_of(&[]));
+            return Ok(permit_of(&[], &[]));
         };
         let why = match uncovered {
             Some(used) => {
-                let granting = || here().filter(|one| one.grants(used));
+                let granting = || here().filter(|one| one.grants_masked(used));
                 let misfit = granting().filter(|one| one.holds(now)).find_map(|one| one.misfit(asker, now));
                 misfit.unwrap_or_else(|| why_not(granting(), now))
             }
@@ -164,11 +180,14 @@ impl Mandates {
     }
 }
 
-fn permit_of(mandates: &[&ActiveMandate]) -> Permit {
+/// `mandates`: for each of the uses the one that covers it.
+fn permit_of(mandates: &[&ActiveMandate], uses: &[(ColumnId, Operation)]) -> Permit {
+    let reads = mandates.iter().zip(uses).filter(|(one, used)| used.1 == Operation::Read && !one.grants(used));
     let ids: BTreeSet<_> = mandates.iter().map(|one| one.mandate.id.clone()).collect();
     Permit {
         mandates: ids.into_iter().collect(),
         purpose: mandates.first().map(|one| one.mandate.purpose.clone()).unwrap_or_default(),
+        masks: reads.filter_map(|(one, (column, _))| Some((column.clone(), *one.masks.get(column)?))).collect(),
         rows_per_statement: mandates.iter().filter_map(|one| one.mandate.rows_per_statement).min(),
         valid_until: mandates.iter().map(|one| one.mandate.valid_until).min().unwrap_or(Timestamp::MAX),
     }

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use drieslot_schema::{ColumnId, Domain};
+use drieslot_schema::{ColumnId, Domain, Mask};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What a statement does with a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// Its values come out.
     Read,
+    /// What a mask leaves of its values comes out.
+    ReadMasked,
     /// Its values are changed.
     Write,
     /// It is compared: in WHERE, JOIN or GROUP BY.
@@ -23,6 +25,7 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Read => "read",
+            Self::ReadMasked => "read_masked",
             Self::Write => "write",
             Self::Search => "search",
         })
@@ -70,6 +73,8 @@ pub struct Permit {
     pub mandates: Vec<String>,
     /// Their common purpose.
     pub purpose: String,
+    /// Columns whose values come out only as their masks leave them.
+    pub masks: BTreeMap<ColumnId, Mask>,
     /// The smallest limit among them.
     pub rows_per_statement: Option<u64>,
     /// When the first of them ends.

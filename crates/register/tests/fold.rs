@@ -18,7 +18,7 @@ use drieslot_register::entry::Entry;
 use drieslot_register::signature::{sign, sign_with_identity};
 use drieslot_register::statement::{Kind, Statement};
 use drieslot_register::{Asker, Effect, EndUser, Function, Operation, Refusal, State, Status};
-use drieslot_schema::{ColumnId, Domain, TableId};
+use drieslot_schema::{ColumnId, Domain, Mask, TableId};
 use people::{Log, PERSONS, classification, mandate, mandate_until, now, revocation, ssh_key};
 use ssh_key::HashAlg;
 
@@ -301,6 +301,40 @@ fn a_mandate_holds_at_its_hours_only() {
         window("\"monday\"", "8", "18:00"),
     ] {
         assert!(matches!(log.submit(&mandate("m3", &bad)), Err(Refusal::Malformed(_))), "{bad}");
+    }
+}
+
+#[test]
+fn a_masked_reading_counts_only_where_no_other_is_granted() {
+    let mut log = Log::classified();
+    let masked = |id: &str, mask: &str| {
+        let text = mandate(id, "").replace("\"read\", \"write\", \"search\"", "\"read_masked\", \"search\"");
+        text.replace(", \"name\"]", "]").replace("\"national_number\"", "\"name\"") + &format!("mask = \"{mask}\"\n")
+    };
+    log.enact(&masked("m1", "last 3"));
+    let ask = |log: &Log, uses: &[(ColumnId, Operation)]| {
+        log.state.permit(&Asker::new("app_intake", "civic"), now(), uses).map(|permit| permit.masks)
+    };
+    let both = [(column("name"), Operation::Read), (column("name"), Operation::Search)];
+    assert_eq!(ask(&log, &both).unwrap(), BTreeMap::from([(column("name"), Mask::Last(3))]));
+    assert_eq!(ask(&log, &both[1..]).unwrap(), BTreeMap::new());
+    assert!(ask(&log, &[(column("name"), Operation::Write)]).is_err());
+    assert!(ask(&log, &reads("national_number")).is_err());
+    let number = mandate("m2", "").replace(", \"name\"", "");
+    log.enact(&number);
+    let mixed = [(column("name"), Operation::Read), (column("national_number"), Operation::Read)];
+    assert_eq!(ask(&log, &mixed).unwrap(), BTreeMap::from([(column("name"), Mask::Last(3))]));
+    log.enact(&mandate("m3", ""));
+    assert_eq!(ask(&log, &mixed).unwrap(), BTreeMap::new(), "whole values, where they are granted");
+
+    for bad in [
+        masked("m4", "last 0"),
+        masked("m4", "everything"),
+        masked("m4", "last 3").replace("\"search\"]", "\"read\"]"),
+        masked("m4", "last 3").replace("\"read_masked\", ", ""),
+        masked("m4", "last 3").replace("mask = \"last 3\"\n", ""),
+    ] {
+        assert!(matches!(log.submit(&bad), Err(Refusal::Malformed(_))), "{bad}");
     }
 }
 

@@ -6,6 +6,7 @@
 mod classification;
 mod element;
 mod enum_name;
+mod mask;
 mod types;
 
 pub use classification::{
@@ -14,4 +15,5 @@ pub use classification::{
 };
 pub use element::Element;
 pub use enum_name::{EnumLabels, EnumName};
+pub use mask::{HIDDEN, Mask};
 pub use types::{LogicalType, MAX_ORDER_BITS, TypeError};

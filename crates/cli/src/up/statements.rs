@@ -85,7 +85,7 @@ pub(crate) fn mandate(classification: &Classification, now: Timestamp) -> Result
         if !columns.is_empty() {
             // On a sealed column a search is IS NULL, and nothing more.
             let operations = vec![Operation::Read, Operation::Write, Operation::Search];
-            grant.push(Grant { table: format!("{}.{}", table.schema, table.name), columns, operations });
+            grant.push(Grant { table: format!("{}.{}", table.schema, table.name), columns, operations, mask: None });
         }
     }
     if grant.is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use drieslot_schema::{ColumnId, Domain, LogicalType, Protected, Protection};
+use drieslot_schema::{ColumnId, Domain, LogicalType, Mask, Protected, Protection};
 use drieslot_seal::values::{self, DateStyle, Given, IntervalStyle, Settings, ValueError};
 use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError, epoch_of};
 use drieslot_sql::{Catalog, CellSlot, Purpose, SlotSource};
@@ -313,11 +313,21 @@ impl Cells {
     }
 
     /// A cell becomes a value in `format` (0 text, 1 binary), appended to `out`.
-    pub(super) fn open(&mut self, column: &Column, cell: &[u8], format: i16, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(super) fn open(
+        &mut self,
+        column: &Column,
+        mask: Option<Mask>,
+        cell: &[u8],
+        format: i16,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
         self.plain.clear();
         let other = self.other_opener(column, cell)?;
         let opener = other.as_ref().unwrap_or(&column.cipher);
         opener.open(cell, &mut self.plain).map_err(|error| unopened(column, &error))?;
+        if let Some(mask) = mask {
+            values::mask(mask, column.ty, &mut self.plain).map_err(|error| value_error(column.id(), &error))?;
+        }
         let decoded = if format == 1 {
             values::decode_binary(column.ty, &self.plain, out)
         } else {

@@ -12,6 +12,7 @@ mod copy;
 mod expect;
 mod held;
 mod load;
+mod masks;
 mod names;
 mod own;
 mod plan;

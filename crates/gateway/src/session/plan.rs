@@ -264,7 +264,15 @@ impl Session {
         }
         self.own_still_holds()?;
         let permit = self.permit(uses)?;
-        let touched = |(column, used): &'s (ColumnId, Use)| Touched { column, used: operation_name(*used) };
+        let masks = self.masks(statement, &permit).inspect_err(|refusal| self.leave_trace_of_refusal(refusal))?;
+        let touched = |(column, used): &'s (ColumnId, Use)| Touched {
+            column,
+            used: if *used == Use::Read && permit.masks.contains_key(column) {
+                "read_masked"
+            } else {
+                operation_name(*used)
+            },
+        };
         let columns = uses.iter().map(touched).collect();
         let intent = self.shared.trace.append_intent(&Intent {
             session: &self.who.session,
@@ -278,7 +286,7 @@ impl Session {
             fingerprint: &statement.fingerprint,
             columns,
         })?;
-        Ok(Some(Look { intent, chunk_rows: 0, total_rows: 0, row_limit: permit.rows_per_statement }))
+        Ok(Some(Look { intent, chunk_rows: 0, total_rows: 0, row_limit: permit.rows_per_statement, masks }))
     }
 
     /// A prepared statement's plan still rests on the classification in force.

@@ -1,7 +1,7 @@
 //! Rows and their descriptions on the way from the processor to the client.
 
 use bytes::BytesMut;
-use drieslot_schema::{Classification, Protected};
+use drieslot_schema::{Classification, Mask, Protected};
 use drieslot_sql::{Catalog, ResultColumn};
 use drieslot_wire as wire;
 
@@ -29,6 +29,7 @@ impl RowView {
     pub(super) fn open(
         &self,
         body: &[u8],
+        masks: &[Option<Mask>],
         cells: &mut Cells,
         scratch: &mut RowScratch,
         out: &mut BytesMut,
@@ -38,7 +39,8 @@ impl RowView {
             return Err(Refusal::internal("the processor's rows do not have the columns that were planned"));
         }
         let mut writer = wire::RowWriter::new(out, self.columns.len());
-        for (column, format) in self.columns.iter().zip(&self.formats) {
+        for (at, (column, format)) in self.columns.iter().zip(&self.formats).enumerate() {
+            let mask = masks.get(at).copied().flatten();
             let field = row.field().map_err(Refusal::protocol)?;
             let (Some(column), Some(bytes)) = (column, field) else {
                 writer.value(field);
@@ -46,11 +48,11 @@ impl RowView {
             };
             scratch.value.clear();
             if self.binary_cells {
-                cells.open(column, bytes, *format, &mut scratch.value)?;
+                cells.open(column, mask, bytes, *format, &mut scratch.value)?;
             } else {
                 scratch.cell.clear();
                 unhex(bytes, &mut scratch.cell)?;
-                cells.open(column, &scratch.cell, *format, &mut scratch.value)?;
+                cells.open(column, mask, &scratch.cell, *format, &mut scratch.value)?;
             }
             writer.value(Some(&scratch.value));
         }

@@ -163,7 +163,7 @@ fn test_all(wanted: Wanted, rows: Vec<Vec<Vec<Option<String>>>>, cells: &mut Cel
         let mut cell = Vec::new();
         unhex(text.as_bytes(), &mut cell)?;
         value.clear();
-        cells.open(&column, &cell, 1, &mut value)?;
+        cells.open(&column, None, &cell, 1, &mut value)?;
         let text = std::str::from_utf8(&value).map_err(|_| Refusal::internal("a text that is not UTF-8"))?;
         if test.matches(text) { found.matching.push(cell) } else { found.others.push(cell) }
     }

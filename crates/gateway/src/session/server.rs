@@ -215,8 +215,9 @@ impl Session {
     fn on_row(&mut self, body: &[u8]) -> Result<(), End> {
         let run = self.expects.front_mut().and_then(Expect::current);
         let run = run.ok_or_else(|| unexpected(b'D'))?;
+        let masks = run.look.as_ref().map(|look| look.masks.as_slice()).unwrap_or_default();
         match &run.rows {
-            Some(view) => view.open(body, &mut self.cells, &mut self.scratch, &mut self.chunk)?,
+            Some(view) => view.open(body, masks, &mut self.cells, &mut self.scratch, &mut self.chunk)?,
             None => wire::put_frame(&mut self.chunk, b'D', |out| out.extend_from_slice(body)),
         }
         count_rows(run.look.as_mut(), 1)?;
@@ -230,7 +231,13 @@ impl Session {
         }
         let statement = self.front_run().and_then(|run| run.statement.clone());
         if let Some(statement) = statement {
-            self.permit(statement.uses())?;
+            let permit = self.permit(statement.uses())?;
+            let masks = self.masks(&statement, &permit)?;
+            if self.front_run().and_then(|run| run.look.as_ref()).is_none_or(|look| look.masks != masks) {
+                return Err(Refusal::new("42501", "the mandates have changed while the rows were read")
+                    .hint("Ask again.")
+                    .into());
+            }
         }
         let Some(look) = self.front_run().and_then(|run| run.look.as_mut()) else {
             return Err(Refusal::internal("rows of a statement that leaves no trace").into());

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Operation, Refusal};
+use drieslot_schema::Mask;
 
 pub(crate) use charter::read_key;
 pub use charter::{Charter, CustodianPart, GatewayPart, Person, Quorum, RegisterPart};
@@ -108,6 +109,28 @@ pub struct Grant {
     pub columns: Vec<String>,
     /// What may be done with each of them.
     pub operations: Vec<Operation>,
+    /// What `read_masked` leaves of their values: `first N`, `last N`, or `year`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<String>,
+}
+
+impl Grant {
+    fn check_mask(&self) -> Result<(), String> {
+        let masked = self.operations.contains(&Operation::ReadMasked);
+        match &self.mask {
+            Some(_) if !masked => {
+                Err(format!("the grant on {} has a mask, and not the operation read_masked", self.table))
+            }
+            None if masked => {
+                Err(format!("the grant on {} is of read_masked: add mask = \"last 3\" or another", self.table))
+            }
+            Some(_) if self.operations.contains(&Operation::Read) => {
+                Err(format!("the grant on {} is of read and of read_masked: write one of them", self.table))
+            }
+            Some(mask) => mask.parse::<Mask>().map(|_| ()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Ends a mandate at once.
@@ -321,6 +344,7 @@ impl Mandate {
         }
         for grant in &self.grant {
             table_id(&grant.table)?;
+            grant.check_mask()?;
             if grant.columns.is_empty() || grant.operations.is_empty() {
                 return Err(format!("the grant on {} names no columns or no operations", grant.table));
             }

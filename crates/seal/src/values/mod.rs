@@ -15,6 +15,7 @@ mod float;
 mod integer;
 mod interval;
 mod json;
+mod mask;
 mod moment;
 mod network;
 mod numeric;
@@ -29,6 +30,7 @@ pub use date_style::{DateForm, DateOrder, DateStyle};
 pub use declared::{Given, encode_binary_as, encode_text_as};
 pub use error::ValueError;
 pub use interval::IntervalStyle;
+pub use mask::mask;
 
 /// `unknown`, the type of an untyped literal.
 const UNKNOWN_OID: u32 = 705;

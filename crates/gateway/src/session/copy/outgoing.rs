@@ -61,7 +61,7 @@ impl CopyOut {
                     let digits = field.raw.strip_prefix(if dialect.csv.is_some() { &b""[..] } else { b"\\" });
                     unhex(digits.unwrap_or_default(), cell)?;
                     value.clear();
-                    cells.open(column, cell, 0, value)?;
+                    cells.open(column, None, cell, 0, value)?;
                     dialect.put(value, shape.force_quote, alone, out);
                 }
                 Some(_) | None => out.extend_from_slice(field.raw),
@@ -121,7 +121,7 @@ fn open_binary(
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     value.clear();
-    cells.open(column, cell, 1, value)?;
+    cells.open(column, None, cell, 1, value)?;
     let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(value);
