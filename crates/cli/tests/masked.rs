@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use common::Trial;
 use tokio::runtime::Runtime;
 
-const DUMP: &str = "CREATE TABLE person (id integer PRIMARY KEY, nn varchar(11), name text, born date, income integer, other text);
-INSERT INTO person VALUES (1, '85073003328', 'Peeters', '1985-07-30', 2100, 'plain'), (2, '90011512345', 'Li', NULL, 1, NULL);
+const DUMP: &str = "CREATE TABLE person (id integer PRIMARY KEY, nn varchar(11), name text, born date, income integer, other text,\n  code uuid);
+INSERT INTO person VALUES (1, '85073003328', 'Peeters', '1985-07-30', 2100, 'plain',\n  '00112233-4455-6677-8899-aabbccddeeff'),
+  (2, '90011512345', 'Li', NULL, 1, 'plain', NULL);
 CREATE TABLE permit (id integer PRIMARY KEY, holder varchar(11));
 INSERT INTO permit VALUES (1, '85073003328');
 ";
@@ -27,6 +28,7 @@ column = [
   { name = "name", class = 3, protection = "sealed", type = "text" },
   { name = "born", class = 3, protection = "ordered", type = "date", domain = "born" },
   { name = "income", class = 3, protection = "sealed", type = "integer" },
+  { name = "code", class = 3, protection = "exact", type = "uuid", domain = "code" },
   { name = "other", class = 3, protection = "sealed", type = "text" },
 ]
 
@@ -71,12 +73,13 @@ fn a_mask_leaves_what_it_says_and_nothing_else_comes_out() {
             ("person", "\"name\"", "\"read_masked\", \"write\"", "first 2"),
             ("person", "\"born\"", "\"read_masked\"", "year"),
             ("person", "\"income\"", "\"read_masked\"", "last 3"),
-            ("person", "\"other\"", "\"read\"", ""),
+            ("person", "\"other\"", "\"read_token\"", ""),
+            ("person", "\"code\"", "\"read_token\", \"search\"", ""),
             ("permit", "\"holder\"", "\"read\", \"write\", \"search\"", ""),
         ],
     );
     for (sql, wanted) in [
-        ("SELECT nn, name, born, other FROM person ORDER BY id", "***328|Pe***|1985-01-01|plain\n***345|***||"),
+        ("SELECT nn, name, born FROM person ORDER BY id", "***328|Pe***|1985-01-01\n***345|***|"),
         ("SELECT p.nn FROM person p WHERE p.nn = '85073003328'", "***328"),
         ("SELECT x.nn FROM (SELECT nn FROM person) x JOIN permit ON holder = x.nn", "***328"),
         ("WITH x AS MATERIALIZED (SELECT name AS n FROM person WHERE id = 1) SELECT n FROM x", "Pe***"),
@@ -90,6 +93,7 @@ fn a_mask_leaves_what_it_says_and_nothing_else_comes_out() {
     ] {
         assert_eq!(trial.app_ok(sql), wanted.trim_end(), "{sql}");
     }
+    pseudonyms(&trial);
     for sql in [
         "SELECT income FROM person",
         "SELECT 1 FROM person WHERE born > '1980-01-01'",
@@ -102,6 +106,8 @@ fn a_mask_leaves_what_it_says_and_nothing_else_comes_out() {
         "UPDATE permit SET holder = (SELECT nn FROM person WHERE id = 1)",
         "WITH x AS (INSERT INTO permit SELECT 7, nn FROM person RETURNING 1) SELECT nn FROM person",
         "COPY person (nn) TO STDOUT",
+        "COPY person (code) TO STDOUT",
+        "UPDATE person SET other = other RETURNING other",
         "COPY (SELECT name FROM person) TO STDOUT",
         "SELECT nn FROM person UNION ALL SELECT holder FROM permit",
         "SELECT COALESCE(holder, nn) FROM person JOIN permit ON holder = nn",
@@ -123,6 +129,16 @@ fn a_mask_leaves_what_it_says_and_nothing_else_comes_out() {
     });
     let journal = trial.journal("gateway").display().to_string();
     let said = trial.drieslot_ok(["journal", "tail", &journal, "-n", "500"]);
-    assert!(said.contains("read_masked"), "{said}");
+    assert!(said.contains("read_masked") && said.contains("read_token"), "{said}");
     trial.check_journals();
+}
+
+fn pseudonyms(trial: &Trial) {
+    let tokens = trial.app_ok("SELECT other, code FROM person ORDER BY id");
+    let (first, second) = tokens.split_once('\n').unwrap();
+    let ((text, uuid), (same, null)) = (first.split_once('|').unwrap(), second.split_once('|').unwrap());
+    assert!(text == same && text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()), "{tokens}");
+    assert!(uuid.len() == 36 && uuid.as_bytes()[14] == b'8' && !uuid.contains("4455") && null.is_empty(), "{tokens}");
+    let found = trial.app_ok("SELECT code FROM person WHERE code = '00112233-4455-6677-8899-aabbccddeeff'");
+    assert_eq!(found, uuid);
 }

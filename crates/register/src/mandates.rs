@@ -26,7 +26,7 @@ impl ActiveMandate {
             let Ok(table) = table_id(&grant.table) else { continue };
             for column in &grant.columns {
                 let id = ColumnId { table: table.clone(), column: column.clone() };
-                if let Some(mask) = grant.mask.as_deref().and_then(|mask| mask.parse().ok()) {
+                if let Some(mask) = grant.shown().ok().flatten() {
                     masks.entry(id.clone()).or_insert(mask);
                 }
                 grants.entry(id).or_default().extend(&grant.operations);
@@ -70,7 +70,11 @@ impl ActiveMandate {
 
     /// The same, where a masked value will do for one that is read.
     fn grants_masked(&self, used: &(ColumnId, Operation)) -> bool {
-        let masked = || self.grants.get(&used.0).is_some_and(|granted| granted.contains(&Operation::ReadMasked));
+        let masked = || {
+            self.grants.get(&used.0).is_some_and(|granted| {
+                granted.contains(&Operation::ReadMasked) || granted.contains(&Operation::ReadToken)
+            })
+        };
         self.grants(used) || (used.1 == Operation::Read && self.masks.contains_key(&used.0) && masked())
     }
 

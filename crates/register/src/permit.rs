@@ -15,6 +15,8 @@ pub enum Operation {
     Read,
     /// What a mask leaves of its values comes out.
     ReadMasked,
+    /// Pseudonyms of its values come out.
+    ReadToken,
     /// Its values are changed.
     Write,
     /// It is compared: in WHERE, JOIN or GROUP BY.
@@ -26,6 +28,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Read => "read",
             Self::ReadMasked => "read_masked",
+            Self::ReadToken => "read_token",
             Self::Write => "write",
             Self::Search => "search",
         })
@@ -73,7 +76,7 @@ pub struct Permit {
     pub mandates: Vec<String>,
     /// Their common purpose.
     pub purpose: String,
-    /// Columns whose values come out only as their masks leave them.
+    /// Columns whose values come out only as their masks leave them, or as pseudonyms.
     pub masks: BTreeMap<ColumnId, Mask>,
     /// The smallest limit among them.
     pub rows_per_statement: Option<u64>,

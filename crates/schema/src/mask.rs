@@ -1,4 +1,4 @@
-//! What a mandate leaves of a value that is read masked.
+//! What a mandate leaves of a value that is not read whole.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,19 +19,25 @@ pub enum Mask {
     Last(u8),
     /// The year of a date: its first of January.
     Year,
+    /// A pseudonym in its place: the same for the same value, and telling nothing else of it.
+    Token,
 }
+
+/// Characters of a pseudonym as a text.
+const TOKEN_CHARACTERS: usize = 32;
 
 impl Mask {
     /// Whether it gives a value of this type.
     pub fn fits(self, ty: LogicalType) -> bool {
+        let text = |length: usize| {
+            let room = |limit: u32| usize::try_from(limit).is_ok_and(|limit| length <= limit);
+            matches!(ty, LogicalType::Text | LogicalType::Varchar(None))
+                || matches!(ty, LogicalType::Varchar(Some(limit)) if room(limit))
+        };
         match self {
             Self::Year => ty == LogicalType::Date,
-            Self::First(shown) | Self::Last(shown) => {
-                let length = usize::from(shown) + HIDDEN.len();
-                let room = |limit: u32| usize::try_from(limit).is_ok_and(|limit| length <= limit);
-                matches!(ty, LogicalType::Text | LogicalType::Varchar(None))
-                    || matches!(ty, LogicalType::Varchar(Some(limit)) if room(limit))
-            }
+            Self::First(shown) | Self::Last(shown) => text(usize::from(shown) + HIDDEN.len()),
+            Self::Token => ty == LogicalType::Uuid || text(TOKEN_CHARACTERS),
         }
     }
 }
@@ -42,6 +48,7 @@ impl fmt::Display for Mask {
             Self::First(shown) => write!(f, "first {shown}"),
             Self::Last(shown) => write!(f, "last {shown}"),
             Self::Year => f.write_str("year"),
+            Self::Token => f.write_str("token"),
         }
     }
 }
@@ -75,7 +82,9 @@ mod tests {
         for text in ["first 1", "last 3", "last 20", "year"] {
             assert_eq!(text.parse::<Mask>().unwrap().to_string(), text);
         }
-        for bad in ["", "last", "last 0", "last 21", "last 03", "last +3", "last -1", "middle 3", "Last 3", "year 1"] {
+        for bad in
+            ["", "last", "last 0", "last 21", "last 03", "last +3", "last -1", "token", "middle 3", "Last 3", "year 1"]
+        {
             assert!(bad.parse::<Mask>().is_err(), "{bad}");
         }
         let last = Mask::Last(3);
@@ -83,6 +92,8 @@ mod tests {
         assert!(
             !last.fits(LogicalType::Varchar(Some(5))) && !last.fits(LogicalType::Int4) && !last.fits(LogicalType::Date)
         );
+        assert!(Mask::Token.fits(LogicalType::Uuid) && Mask::Token.fits(LogicalType::Varchar(Some(32))));
+        assert!(!Mask::Token.fits(LogicalType::Varchar(Some(31))) && !Mask::Token.fits(LogicalType::Date));
         assert!(Mask::Year.fits(LogicalType::Date) && !Mask::Year.fits(LogicalType::Text));
     }
 }

@@ -14,7 +14,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{Aad, Nonce};
-use drieslot_schema::{LogicalType, Protected, Protection};
+use drieslot_schema::{ColumnId, LogicalType, Protected, Protection};
+use zeroize::Zeroizing;
 
 use crate::context::push_part;
 use crate::nonces::NONCE_LEN;
@@ -76,6 +77,40 @@ impl ColumnCipher {
     /// The epoch whose cells this opens and makes.
     pub fn epoch(&self) -> u16 {
         self.key.context().epoch
+    }
+
+    /// What stands for a value of a column where somebody may not know it: the same for the same value, column and purpose,
+    /// within the key's epoch. As a text 32 hexadecimal digits, as a uuid those of version 8 (RFC 9562); see `docs/format.md`.
+    ///
+    /// # Errors
+    /// `NameTooLong`.
+    pub fn pseudonym(
+        &self,
+        column: &ColumnId,
+        purpose: &str,
+        canonical: &[u8],
+        as_uuid: bool,
+    ) -> Result<Vec<u8>, SealError> {
+        let ColumnId { table, column } = column;
+        let tenant = &self.key.context().tenant;
+        let mut data = Zeroizing::new(Vec::new());
+        for part in [tenant, &table.schema, &table.table, column] {
+            push_part(&mut data, part.as_bytes())?;
+        }
+        push_part(&mut data, purpose.as_bytes())?;
+        push_part(&mut data, canonical)?;
+        let whole = self.key.pseudonym(&data);
+        let mut bytes: Vec<u8> = whole.iter().copied().take(16).collect();
+        if as_uuid {
+            if let Some(version) = bytes.get_mut(6) {
+                *version = (*version & 0x0f) | 0x80;
+            }
+            if let Some(variant) = bytes.get_mut(8) {
+                *variant = (*variant & 0x3f) | 0x80;
+            }
+            return Ok(bytes);
+        }
+        Ok(bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect())
     }
 
     /// The tokens that the cell of every value that a search matches has.

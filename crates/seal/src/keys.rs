@@ -22,6 +22,7 @@ const SEALED_KEY: &[u8] = b"drieslot sealed key v1";
 const EXACT_KEY: &[u8] = b"drieslot exact key v1";
 const ORDERED_KEY: &[u8] = b"drieslot ordered key v1";
 const ORDER_CODE_KEY: &[u8] = b"drieslot order code key v1";
+const PSEUDONYM_KEY: &[u8] = b"drieslot pseudonym key v1";
 const SEARCH_KEY: &[u8] = b"drieslot search key v1";
 
 /// k_f: the secret of one function, held by its custodian only. 32 bytes.
@@ -126,6 +127,7 @@ pub struct CellKey {
     ordered: LessSafeKey,
     order_code: BlockKey,
     search: BlockKey,
+    pseudonym: Secret32,
 }
 
 /// A key of AES-256 as a pseudorandom function of single blocks: for order codes and for tokens.
@@ -144,7 +146,7 @@ impl BlockKey {
 }
 
 impl CellKey {
-    /// `HKDF-Expand(K, label)` for the label of each protection, of the order codes and of the tokens, expanded.
+    /// `HKDF-Expand(K, label)` for the label of each protection, order codes, tokens and pseudonyms, expanded.
     ///
     /// # Errors
     /// `Library`.
@@ -154,7 +156,8 @@ impl CellKey {
         let ordered = expand_aes(&hkdf_expand(&key.0, ORDERED_KEY))?;
         let order_code = BlockKey::new(&hkdf_expand(&key.0, ORDER_CODE_KEY))?;
         let search = BlockKey::new(&hkdf_expand(&key.0, SEARCH_KEY))?;
-        Ok(Self { context, sealed, exact, ordered, order_code, search })
+        let pseudonym = hkdf_expand(&key.0, PSEUDONYM_KEY);
+        Ok(Self { context, sealed, exact, ordered, order_code, search, pseudonym })
     }
 
     /// What the key is for.
@@ -168,6 +171,11 @@ impl CellKey {
             Protection::Exact => &self.exact,
             Protection::Ordered => &self.ordered,
         }
+    }
+
+    /// `HMAC-SHA-256(HKDF-Expand(K, "drieslot pseudonym key v1"), data)`.
+    pub(crate) fn pseudonym(&self, data: &[u8]) -> Secret32 {
+        hmac_sha256(self.pseudonym.as_slice(), &[data])
     }
 
     pub(crate) fn search(&self) -> &BlockKey {

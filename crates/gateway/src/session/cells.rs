@@ -316,7 +316,7 @@ impl Cells {
     pub(super) fn open(
         &mut self,
         column: &Column,
-        mask: Option<Mask>,
+        mask: Option<(Mask, &str)>,
         cell: &[u8],
         format: i16,
         out: &mut Vec<u8>,
@@ -325,7 +325,13 @@ impl Cells {
         let other = self.other_opener(column, cell)?;
         let opener = other.as_ref().unwrap_or(&column.cipher);
         opener.open(cell, &mut self.plain).map_err(|error| unopened(column, &error))?;
-        if let Some(mask) = mask {
+        if let Some((Mask::Token, purpose)) = mask {
+            // By the key of new cells, so that it is the same for cells of both epochs while a rotation is open.
+            let as_uuid = column.ty == LogicalType::Uuid;
+            let pseudonym = column.cipher.pseudonym(column.id(), purpose, &self.plain, as_uuid);
+            self.plain.zeroize();
+            self.plain.extend_from_slice(&pseudonym.map_err(|error| unopened(column, &error))?);
+        } else if let Some((mask, _)) = mask {
             values::mask(mask, column.ty, &mut self.plain).map_err(|error| value_error(column.id(), &error))?;
         }
         let decoded = if format == 1 {

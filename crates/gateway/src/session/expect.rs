@@ -3,11 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use drieslot_schema::Mask;
 use drieslot_sql::Statement;
 
 use super::copy::{CopyIn, CopyOut};
 use super::load::Load;
+use super::masks::Shown;
 use super::rows::RowView;
 use crate::refusal::Refusal;
 
@@ -82,8 +82,8 @@ pub(super) struct Look {
     pub(super) total_rows: u64,
     /// Most rows that the mandate allows for one statement.
     pub(super) row_limit: Option<u64>,
-    /// What comes out of its result's columns; none where all is whole.
-    pub(super) masks: Vec<Option<Mask>>,
+    /// How its result comes out.
+    pub(super) shown: Shown,
 }
 
 /// One owed answer.

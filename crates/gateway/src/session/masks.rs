@@ -10,10 +10,25 @@ use drieslot_sql::{self as sql, Command, Kind, Statement, Typed, Use};
 use super::Session;
 use crate::refusal::Refusal;
 
+/// How the values of a result come out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// A column each; none at all where nothing is masked.
+    pub(super) masks: Vec<Option<Mask>>,
+    /// What pseudonyms are made for.
+    purpose: String,
+}
+
+impl Shown {
+    pub(super) fn column(&self, at: usize) -> Option<(Mask, &str)> {
+        self.masks.get(at).copied().flatten().map(|mask| (mask, self.purpose.as_str()))
+    }
+}
+
 impl Session {
-    /// The masks of a statement's result, a column each; none at all where nothing is masked.
-    pub(super) fn masks(&self, statement: &Statement, permit: &Permit) -> Result<Vec<Option<Mask>>, Refusal> {
-        let Some(masked) = permit.masks.keys().next() else { return Ok(Vec::new()) };
+    /// How a statement's result comes out.
+    pub(super) fn masks(&self, statement: &Statement, permit: &Permit) -> Result<Shown, Refusal> {
+        let Some(masked) = permit.masks.keys().next() else { return Ok(Shown::default()) };
         let hands_out = matches!(
             statement.command,
             Command::Select | Command::Fetch { .. } | Command::Declare { .. } | Command::Execute { .. }
@@ -26,7 +41,8 @@ impl Session {
         let mask = |column: &sql::ResultColumn| {
             column.protected().map_or(Ok(None), |typed| self.mask_of(typed, statement, permit))
         };
-        rewritten.columns.iter().map(mask).collect()
+        let masks = rewritten.columns.iter().map(mask).collect::<Result<_, _>>()?;
+        Ok(Shown { masks, purpose: permit.purpose.clone() })
     }
 
     /// Values of one domain may come from any of its columns, so all that are read must be masked alike.
@@ -36,14 +52,21 @@ impl Session {
             let column = classification.table(&id.table).and_then(|table| table.columns.get(&id.column));
             column.and_then(|column| column.protected.as_ref()).is_none_or(|known| known.domain == typed.column.domain)
         };
-        let reads = statement.uses().iter().filter(|(id, used)| *used == Use::Read && same_domain(id));
-        let mut masks = reads.map(|(id, _)| permit.masks.get(id).copied());
-        let first = masks.next().ok_or_else(|| Refusal::internal("a result column that no use names"))?;
         let id = &typed.column.id;
+        let reads = statement.uses().iter().filter(|(id, used)| *used == Use::Read && same_domain(id));
+        let mut masks = reads.clone().map(|(id, _)| permit.masks.get(id).copied());
+        let first = masks.next().ok_or_else(|| Refusal::internal("a result column that no use names"))?;
+        if first == Some(Mask::Token) && reads.clone().any(|(other, _)| other != id) {
+            return Err(Refusal::new(
+                "42501",
+                format!("{id} is read by pseudonyms, which are made for one column alone"),
+            )
+            .hint("Read the columns of its domain by statements of their own."));
+        }
         if masks.any(|mask| mask != first) {
             return Err(Refusal::new(
                 "42501",
-                format!("a column of the domain of {id} is read masked, and another is not"),
+                format!("a column of the domain of {id} is read masked, and another is not, or otherwise"),
             )
             .hint("Read them by statements of their own."));
         }

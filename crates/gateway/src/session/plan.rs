@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use drieslot_register::{Asker, Operation};
-use drieslot_schema::{Classification, ColumnId, Unlisted};
+use drieslot_schema::{Classification, ColumnId, Mask, Unlisted};
 use drieslot_sql::{self as sql, Catalog, Statement, Use};
 
 use super::cells::Column;
@@ -264,11 +264,11 @@ impl Session {
         }
         self.own_still_holds()?;
         let permit = self.permit(uses)?;
-        let masks = self.masks(statement, &permit).inspect_err(|refusal| self.leave_trace_of_refusal(refusal))?;
+        let shown = self.masks(statement, &permit).inspect_err(|refusal| self.leave_trace_of_refusal(refusal))?;
         let touched = |(column, used): &'s (ColumnId, Use)| Touched {
             column,
             used: if *used == Use::Read && permit.masks.contains_key(column) {
-                "read_masked"
+                if permit.masks.get(column) == Some(&Mask::Token) { "read_token" } else { "read_masked" }
             } else {
                 operation_name(*used)
             },
@@ -286,7 +286,7 @@ impl Session {
             fingerprint: &statement.fingerprint,
             columns,
         })?;
-        Ok(Some(Look { intent, chunk_rows: 0, total_rows: 0, row_limit: permit.rows_per_statement, masks }))
+        Ok(Some(Look { intent, chunk_rows: 0, total_rows: 0, row_limit: permit.rows_per_statement, shown }))
     }
 
     /// A prepared statement's plan still rests on the classification in force.

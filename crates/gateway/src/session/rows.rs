@@ -1,11 +1,12 @@
 //! Rows and their descriptions on the way from the processor to the client.
 
 use bytes::BytesMut;
-use drieslot_schema::{Classification, Mask, Protected};
+use drieslot_schema::{Classification, Protected};
 use drieslot_sql::{Catalog, ResultColumn};
 use drieslot_wire as wire;
 
 use super::cells::{Cells, Column, unhex};
+use super::masks::Shown;
 use crate::refusal::Refusal;
 
 /// How the rows of one statement are opened.
@@ -29,7 +30,7 @@ impl RowView {
     pub(super) fn open(
         &self,
         body: &[u8],
-        masks: &[Option<Mask>],
+        shown: Option<&Shown>,
         cells: &mut Cells,
         scratch: &mut RowScratch,
         out: &mut BytesMut,
@@ -40,7 +41,7 @@ impl RowView {
         }
         let mut writer = wire::RowWriter::new(out, self.columns.len());
         for (at, (column, format)) in self.columns.iter().zip(&self.formats).enumerate() {
-            let mask = masks.get(at).copied().flatten();
+            let mask = shown.and_then(|shown| shown.column(at));
             let field = row.field().map_err(Refusal::protocol)?;
             let (Some(column), Some(bytes)) = (column, field) else {
                 writer.value(field);

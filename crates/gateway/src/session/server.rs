@@ -215,9 +215,9 @@ impl Session {
     fn on_row(&mut self, body: &[u8]) -> Result<(), End> {
         let run = self.expects.front_mut().and_then(Expect::current);
         let run = run.ok_or_else(|| unexpected(b'D'))?;
-        let masks = run.look.as_ref().map(|look| look.masks.as_slice()).unwrap_or_default();
+        let shown = run.look.as_ref().map(|look| &look.shown);
         match &run.rows {
-            Some(view) => view.open(body, masks, &mut self.cells, &mut self.scratch, &mut self.chunk)?,
+            Some(view) => view.open(body, shown, &mut self.cells, &mut self.scratch, &mut self.chunk)?,
             None => wire::put_frame(&mut self.chunk, b'D', |out| out.extend_from_slice(body)),
         }
         count_rows(run.look.as_mut(), 1)?;
@@ -232,8 +232,8 @@ impl Session {
         let statement = self.front_run().and_then(|run| run.statement.clone());
         if let Some(statement) = statement {
             let permit = self.permit(statement.uses())?;
-            let masks = self.masks(&statement, &permit)?;
-            if self.front_run().and_then(|run| run.look.as_ref()).is_none_or(|look| look.masks != masks) {
+            let shown = self.masks(&statement, &permit)?;
+            if self.front_run().and_then(|run| run.look.as_ref()).is_none_or(|look| look.shown != shown) {
                 return Err(Refusal::new("42501", "the mandates have changed while the rows were read")
                     .hint("Ask again.")
                     .into());

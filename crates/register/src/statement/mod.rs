@@ -115,20 +115,22 @@ pub struct Grant {
 }
 
 impl Grant {
-    fn check_mask(&self) -> Result<(), String> {
-        let masked = self.operations.contains(&Operation::ReadMasked);
+    /// What becomes of the values that come out; `None` where they come whole, or not at all.
+    pub fn shown(&self) -> Result<Option<Mask>, String> {
+        let (table, has) = (&self.table, |operation| self.operations.contains(&operation));
+        let ways = [Operation::Read, Operation::ReadMasked, Operation::ReadToken].into_iter().filter(|one| has(*one));
+        if ways.count() > 1 {
+            return Err(format!(
+                "the grant on {table} has several of read, read_masked and read_token: write one of them"
+            ));
+        }
         match &self.mask {
-            Some(_) if !masked => {
-                Err(format!("the grant on {} has a mask, and not the operation read_masked", self.table))
+            Some(mask) if has(Operation::ReadMasked) => mask.parse().map(Some),
+            Some(_) => Err(format!("the grant on {table} has a mask, and not the operation read_masked")),
+            None if has(Operation::ReadMasked) => {
+                Err(format!("the grant on {table} is of read_masked: add mask = \"last 3\" or another"))
             }
-            None if masked => {
-                Err(format!("the grant on {} is of read_masked: add mask = \"last 3\" or another", self.table))
-            }
-            Some(_) if self.operations.contains(&Operation::Read) => {
-                Err(format!("the grant on {} is of read and of read_masked: write one of them", self.table))
-            }
-            Some(mask) => mask.parse::<Mask>().map(|_| ()),
-            None => Ok(()),
+            None => Ok(has(Operation::ReadToken).then_some(Mask::Token)),
         }
     }
 }
@@ -344,7 +346,7 @@ impl Mandate {
         }
         for grant in &self.grant {
             table_id(&grant.table)?;
-            grant.check_mask()?;
+            grant.shown()?;
             if grant.columns.is_empty() || grant.operations.is_empty() {
                 return Err(format!("the grant on {} names no columns or no operations", grant.table));
             }
