@@ -41,6 +41,9 @@ pub struct Config {
     /// Which statements a principal may send at all.
     #[serde(default)]
     pub firewall: Vec<FirewallRule>,
+    /// Values that nobody has a reason to read.
+    #[serde(default)]
+    pub decoys: Vec<DecoyConfig>,
     /// Whose tokens tell who an end user is.
     #[serde(default)]
     pub token_issuers: Vec<TokenIssuer>,
@@ -80,6 +83,28 @@ pub struct FirewallRule {
     pub allow: Option<PathBuf>,
     /// File of statements that are refused.
     pub deny: Option<PathBuf>,
+}
+
+/// Made-up values of one column.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoyConfig {
+    /// `schema.table.column`.
+    pub column: String,
+    /// File of the values, one a line, as PostgreSQL shows them under DateStyle ISO; mode 0600.
+    pub values: PathBuf,
+    /// What a look at one does.
+    pub on_read: OnRead,
+}
+
+/// What a look at a decoy does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRead {
+    /// An alarm in the journal and the log.
+    Alarm,
+    /// The alarm, and no protected data for anybody until the gateway is started again.
+    Stop,
 }
 
 /// What becomes of a statement that a firewall does not allow.
@@ -362,6 +387,7 @@ impl Config {
             config.client_certificates.as_mut().map(|clients| &mut clients.root_certificate),
         ];
         let lists = config.firewall.iter_mut().flat_map(|rule| [rule.allow.as_mut(), rule.deny.as_mut()]);
+        let lists = lists.chain(config.decoys.iter_mut().map(|decoy| Some(&mut decoy.values)));
         let of_roles = backend
             .roles
             .values_mut()

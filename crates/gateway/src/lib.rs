@@ -8,6 +8,7 @@ mod cancels;
 mod catalogs;
 mod certificate;
 mod config;
+mod decoys;
 mod end_users;
 mod firewall;
 mod front;
@@ -40,14 +41,15 @@ use tokio_rustls::TlsAcceptor;
 pub use drieslot_custodian::Clock;
 
 pub use config::{
-    Backend, BackendRole, BackendTls, ClientCertificates, Config, Durability, FirewallMode, FirewallRule,
-    JournalConfig, KeySource, TargetSessionAttrs, TokenIssuer,
+    Backend, BackendRole, BackendTls, ClientCertificates, Config, DecoyConfig, Durability, FirewallMode, FirewallRule,
+    JournalConfig, KeySource, OnRead, TargetSessionAttrs, TokenIssuer,
 };
 pub use scram::{Verifier, VerifierError};
 
 use backend::Connector;
 use cancels::Cancels;
 use catalogs::{Catalogs, Plans};
+use decoys::Decoys;
 use end_users::EndUsers;
 use firewall::Firewall;
 use recording::Recording;
@@ -96,6 +98,7 @@ pub(crate) struct Shared {
     plans: Plans,
     recording: Option<Recording>,
     firewall: Firewall,
+    decoys: Decoys,
     cancels: Cancels,
     end_users: Arc<EndUsers>,
     connector: Connector,
@@ -124,6 +127,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let principals = config.read_principals()?;
     config.check_role_owners(&principals)?;
     let firewall = firewall(&config, &principals)?;
+    let decoys = Decoys::open(&config.decoys)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| GatewayError::Listen(config.listen, error))?;
     let trace = Trace::new(open_journal(&config)?, Arc::clone(&clock));
@@ -147,6 +151,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         plans: Plans::default(),
         recording,
         firewall,
+        decoys,
         cancels: Cancels::default(),
         end_users,
         connector,

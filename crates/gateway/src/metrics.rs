@@ -26,6 +26,11 @@ pub(crate) fn read(shared: &Shared, places: &Arc<Semaphore>, started: Timestamp)
             intents,
         ),
         Metric::counter("drieslot_refused_statements_total", "Statements that no mandate allowed.", refused),
+        Metric::counter(
+            "drieslot_alarms_total",
+            "Looks at decoys; a session counts once for a column.",
+            shared.decoys.alarms(),
+        ),
         Metric::gauge("drieslot_keys_held", "Keys whose lease runs.", number(keys)),
         Metric::gauge(
             "drieslot_lease_left_seconds",

@@ -150,6 +150,19 @@ pub(crate) struct Judged<'a> {
     pub(crate) why: &'a str,
 }
 
+/// Written before a decoy is shown, or its statement fails.
+#[derive(Serialize)]
+pub(crate) struct Alarm<'a> {
+    pub(crate) session: &'a str,
+    pub(crate) principal: &'a str,
+    pub(crate) client: &'a str,
+    pub(crate) database: &'a str,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) column: &'a ColumnId,
+    /// Whether nobody gets protected data any more.
+    pub(crate) stops: bool,
+}
+
 impl Trace {
     pub(crate) fn new(journal: Journal, clock: crate::Clock) -> Self {
         let waiting = Waiting::new(journal.durable());

@@ -1,6 +1,6 @@
 //! Values to cells and back, with the session's settings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use drieslot_schema::{ColumnId, Domain, LogicalType, Mask, Protected, Protection};
@@ -9,7 +9,7 @@ use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError, epoch_of};
 use drieslot_sql::{Catalog, CellSlot, Purpose, SlotSource};
 use zeroize::Zeroize;
 
-use super::Stall;
+use super::{Stall, Who};
 use crate::Shared;
 use crate::refusal::Refusal;
 
@@ -53,6 +53,9 @@ pub(super) fn given(slot: &CellSlot, oid: u32) -> Given {
 /// Seals and opens for one session. Ciphers live as long as the lease of their key.
 pub(super) struct Cells {
     shared: Arc<Shared>,
+    who: Who,
+    /// Columns whose decoys this session was seen to read.
+    alarmed: BTreeSet<ColumnId>,
     ciphers: HashMap<Protected, Ciphers>,
     nonces: Nonces,
     /// Session settings that values depend on.
@@ -73,9 +76,11 @@ impl Drop for Cells {
 }
 
 impl Cells {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, who: Who) -> Self {
         Self {
             shared,
+            who,
+            alarmed: BTreeSet::new(),
             ciphers: HashMap::new(),
             nonces: Nonces::new(),
             settings: Settings::default(),
@@ -312,6 +317,22 @@ impl Cells {
         sealed
     }
 
+    /// Raises the alarm where the value just opened is a decoy.
+    fn watch_decoys(&mut self, column: &Column) -> Result<(), Refusal> {
+        let Some(decoy) = self.shared.decoys.of(column.id()) else { return Ok(()) };
+        let mut settings = Settings::default();
+        settings.enum_labels = Arc::clone(&self.settings.enum_labels);
+        let mut shown = Vec::new();
+        let decoded = values::decode_text(column.ty, &self.plain, &settings, &mut shown);
+        let is_decoy = decoded.is_ok() && decoy.is(&shown);
+        shown.zeroize();
+        if is_decoy && !self.alarmed.contains(column.id()) {
+            self.shared.decoys.raise(&decoy, &self.who, &self.shared.trace)?;
+            self.alarmed.insert(column.id().clone());
+        }
+        Ok(())
+    }
+
     /// A cell becomes a value in `format` (0 text, 1 binary), appended to `out`.
     pub(super) fn open(
         &mut self,
@@ -325,6 +346,7 @@ impl Cells {
         let other = self.other_opener(column, cell)?;
         let opener = other.as_ref().unwrap_or(&column.cipher);
         opener.open(cell, &mut self.plain).map_err(|error| unopened(column, &error))?;
+        self.watch_decoys(column)?;
         if let Some((Mask::Token, purpose)) = mask {
             // By the key of new cells, so that it is the same for cells of both epochs while a rotation is open.
             let as_uuid = column.ty == LogicalType::Uuid;

@@ -159,7 +159,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(shared: Arc<Shared>, who: Who, client: Peer, server: Peer) -> Self {
         Self {
-            cells: Cells::new(Arc::clone(&shared)),
+            cells: Cells::new(Arc::clone(&shared), who.clone()),
             held: Held::new(shared.trace.waiting()),
             own: Own::new(who.said.clone()),
             shared,

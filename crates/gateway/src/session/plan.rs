@@ -199,6 +199,7 @@ impl Session {
 
     /// Whether the mandates allow a statement now; what the trace must say of it.
     pub(super) fn permit(&self, uses: &[(ColumnId, Use)]) -> Result<drieslot_register::Permit, Refusal> {
+        self.shared.decoys.check()?;
         let uses: Vec<_> = uses.iter().map(|(column, used)| (column.clone(), operation(*used))).collect();
         let now = (self.shared.clock)();
         let state = self.shared.follower.state();
