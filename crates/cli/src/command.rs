@@ -268,6 +268,9 @@ pub(crate) struct SignArgs {
     /// The officer's SSH private key
     #[arg(long)]
     pub(crate) key: PathBuf,
+    /// File that names the register: with it, what a mandate changes is shown before it is signed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) register: Option<PathBuf>,
 }
 
 /// How a command reaches the register.

@@ -70,11 +70,11 @@ async fn run(command: Command) -> Result<()> {
         Command::Gateway(GatewayCommand::Init(args)) => init::gateway(&args),
         Command::Gateway(GatewayCommand::Principal(args)) => init::principal(&args),
         Command::Gateway(GatewayCommand::Run(args)) => roles::gateway(&args).await,
-        Command::Sign(args) => register::sign(&args.file, &args.key),
+        Command::Sign(args) => register::sign(&args.file, &args.key, args.register.as_deref(), Timestamp::now()).await,
         Command::Classify(ClassifyCommand::Suggest(args)) => classify::suggest(&args).await,
         Command::Submit(args) => register::submit(&args.file, &args.client.register).await,
         Command::Pending(args) => register::pending(&args.register).await,
-        Command::Show(args) => register::show(&args.client.register, &args.statement).await,
+        Command::Show(args) => register::show(&args.client.register, &args.statement, Timestamp::now()).await,
         Command::Access(args) => register::access(&args.client.register, &args.principal, Timestamp::now()).await,
         Command::Revoke(args) => {
             register::revoke(&args.client.register, &args.mandate, &args.why, &args.out, Timestamp::now()).await

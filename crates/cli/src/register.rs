@@ -114,14 +114,24 @@ pub(crate) fn sign_file(file: &Path, key: &Path) -> Result<String> {
     Ok(signature::sign(text.as_bytes(), &private)?)
 }
 
-/// `drieslot sign`: shows what is signed, and puts the signature beside the statement.
-pub(crate) fn sign(file: &Path, key: &Path) -> Result<()> {
+/// `drieslot sign`: shows what is signed and what it changes, and puts the signature beside the statement.
+pub(crate) async fn sign(file: &Path, key: &Path, access: Option<&Path>, now: Timestamp) -> Result<()> {
     let text = files::read(file)?;
     let statement = Statement::parse(&text).with_context(|| format!("{} is no statement", file.display()))?;
+    let state = match access {
+        Some(path) => Some(Register::open(path)?.state().await?),
+        None => None,
+    };
+    println!("{text}");
+    if let Statement::Mandate(mandate) = &statement {
+        match &state {
+            Some(state) => print!("{}", changes(state, mandate, now)),
+            None => println!("what it changes is shown with --register FILE"),
+        }
+    }
     let armored = sign_file(file, key)?;
     let path = signature_path(file, key);
     files::write(&path, &armored)?;
-    println!("{text}");
     println!("signed: {} `{}`, these exact bytes, into {}", statement.kind(), statement.id(), path.display());
     println!("next:   drieslot submit {}", file.display());
     Ok(())
@@ -206,7 +216,7 @@ pub(crate) fn find<'a>(state: &'a State, wanted: &str) -> Result<&'a Record> {
 }
 
 /// `drieslot show`: by index, id, or the beginning of its hash.
-pub(crate) async fn show(access: &Path, wanted: &str) -> Result<()> {
+pub(crate) async fn show(access: &Path, wanted: &str, now: Timestamp) -> Result<()> {
     let state = Register::open(access)?.state().await?;
     let record = find(&state, wanted)?;
     println!("{}", record.text);
@@ -224,6 +234,9 @@ pub(crate) async fn show(access: &Path, wanted: &str) -> Result<()> {
             println!("# denied by {}: {}", by.join(", "), no.why);
         }
     }
+    if let (Statement::Mandate(mandate), Status::Pending) = (record.statement.as_ref(), record.status) {
+        changes(&state, mandate, now).lines().for_each(|line| println!("# {line}"));
+    }
     Ok(())
 }
 
@@ -239,6 +252,11 @@ pub(crate) async fn access(access: &Path, principal: &str, now: Timestamp) -> Re
         println!("{principal} has no mandate in force: every protected column is closed to it");
     }
     Ok(())
+}
+
+/// What a mandate would change, with a heading.
+pub(crate) fn changes(state: &State, mandate: &Mandate, now: Timestamp) -> String {
+    format!("what mandate `{}` changes:\n{}", mandate.id, state.difference(mandate, now))
 }
 
 fn print_mandate(state: &State, mandate: &Mandate, now: Timestamp) {

@@ -5,6 +5,7 @@
 //! in the modules `server`, `client` and `follow` only.
 
 pub mod client;
+mod difference;
 pub mod entry;
 mod epochs;
 mod exchange;
@@ -22,6 +23,7 @@ mod state;
 pub mod statement;
 mod succession;
 
+pub use difference::{Change, Difference};
 pub use epochs::{EpochsInUse, FIRST_EPOCH, OpenRotation};
 pub use exchange::Receipt;
 pub use permit::{Asker, Denied, DomainDenied, EndUser, Operation, Part, Permit, Use};

@@ -9,6 +9,25 @@ use jiff::Timestamp;
 use crate::statement::{EndUserClaim, EndUserDemand, Mandate, table_id};
 use crate::{Asker, Denied, EndUser, Operation, Permit};
 
+impl Mandate {
+    /// Each operation on each column that it grants; one may come twice.
+    pub fn rights(&self) -> impl Iterator<Item = (ColumnId, Operation)> {
+        self.grant.iter().filter_map(|grant| Some((grant, table_id(&grant.table).ok()?))).flat_map(|(grant, table)| {
+            let id = move |column: &String| ColumnId { table: table.clone(), column: column.clone() };
+            let columns = grant.columns.iter().map(id);
+            columns.flat_map(|id| grant.operations.iter().map(move |operation| (id.clone(), *operation)))
+        })
+    }
+
+    pub(crate) fn gives(&self, (column, operation): &(ColumnId, Operation)) -> bool {
+        self.grant.iter().any(|grant| {
+            grant.operations.contains(operation)
+                && grant.columns.contains(&column.column)
+                && table_id(&grant.table).is_ok_and(|table| table == column.table)
+        })
+    }
+}
+
 /// One mandate in force; its time may not have come, or be over.
 #[derive(Debug)]
 pub(crate) struct ActiveMandate {
