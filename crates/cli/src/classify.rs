@@ -16,6 +16,7 @@ use crate::files;
 use crate::suggest::queries::Queries;
 use crate::suggest::text::{Head, text};
 use crate::suggest::{Evidence, Tables, content, suggest_by};
+use crate::writing::check_size;
 
 /// Tables, their constraints and their indexes, as the statements that would make them.
 const DEFINITIONS: &str = "
@@ -56,6 +57,7 @@ pub(crate) async fn suggest(args: &ClassifySuggestArgs) -> Result<()> {
     let suggestion = suggest_by(&tables, &evidence);
     let head = Head { tenant: &args.tenant, id: &args.id, database: &database, issued: Timestamp::now(), rests_on };
     let text = text(&suggestion, &head)?;
+    check_size(&text, Timestamp::now())?;
     match &args.out {
         Some(path) => files::write(path, &text),
         None => {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drieslot_register::Function;
 
+use crate::writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
+
 /// Keeps personal data unreadable for who hosts it: three signatures, three keys, and a trace of every look.
 #[derive(Debug, Parser)]
 #[command(name = "drieslot", version, arg_required_else_help = true)]
@@ -43,6 +45,15 @@ pub(crate) enum Command {
     /// The epochs of keys: how old they are, and bringing cells over to the next one
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Mandates
+    #[command(subcommand)]
+    Mandate(Box<MandateCommand>),
+    /// Changes of officers
+    #[command(subcommand)]
+    Officers(OfficersCommand),
+    /// The charter of a new register
+    #[command(subcommand)]
+    Charter(CharterCommand),
     /// Classifications
     #[command(subcommand)]
     Classify(ClassifyCommand),
@@ -393,6 +404,7 @@ pub(crate) struct DenyArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClassifyCommand {
     /// Propose one from a running database and from the statements of its application
+    #[command(visible_alias = "new")]
     Suggest(ClassifySuggestArgs),
 }
 

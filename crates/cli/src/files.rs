@@ -24,6 +24,13 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| path.display().to_string())
 }
 
+/// Writes a new file; an existing one is an error.
+pub(crate) fn write_new(path: &Path, text: &str) -> Result<()> {
+    let opened = OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = opened.with_context(|| format!("{} could not be made", path.display()))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| path.display().to_string())
+}
+
 /// Writes beside, then renames: a reader sees the old text or the new one.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     let beside = path.with_extension("new");

@@ -22,6 +22,7 @@ mod sample;
 mod serve;
 mod suggest;
 mod up;
+mod writing;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ use command::{
     ClassifyCommand, Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, JournalCommand,
     KeysCommand, RegisterCommand,
 };
+use writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
@@ -79,6 +81,11 @@ async fn run(command: Command) -> Result<()> {
         Command::Revoke(args) => {
             register::revoke(&args.client.register, &args.mandate, &args.why, &args.out, Timestamp::now()).await
         }
+        Command::Mandate(command) => match *command {
+            MandateCommand::New(args) => writing::mandate(&args, Timestamp::now()).await,
+        },
+        Command::Officers(OfficersCommand::New(args)) => writing::officers(&args, Timestamp::now()).await,
+        Command::Charter(CharterCommand::New(args)) => writing::charter(&args, Timestamp::now()),
         Command::Keys(KeysCommand::Status(args)) => keys::status(&args.register, Timestamp::now()).await,
         Command::Keys(KeysCommand::Propose(args)) => keys::propose(&args, Timestamp::now()).await,
         Command::Keys(KeysCommand::Rotate(args)) => keys::rotate(&args).await,

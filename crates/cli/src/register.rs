@@ -18,6 +18,7 @@ use ssh_key::PrivateKey;
 
 use crate::failure::failure;
 use crate::files;
+use crate::writing::check_size;
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -118,6 +119,7 @@ pub(crate) fn sign_file(file: &Path, key: &Path) -> Result<String> {
 pub(crate) async fn sign(file: &Path, key: &Path, access: Option<&Path>, now: Timestamp) -> Result<()> {
     let text = files::read(file)?;
     let statement = Statement::parse(&text).with_context(|| format!("{} is no statement", file.display()))?;
+    check_size(&text, now)?;
     let state = match access {
         Some(path) => Some(Register::open(path)?.state().await?),
         None => None,
@@ -140,6 +142,7 @@ pub(crate) async fn sign(file: &Path, key: &Path, access: Option<&Path>, now: Ti
 /// `drieslot submit`: the statement, and every signature that lies beside it as FILE.*sig.
 pub(crate) async fn submit(file: &Path, access: &Path) -> Result<()> {
     let text = files::read(file)?;
+    check_size(&text, Timestamp::now())?;
     let register = Register::open(access)?;
     let signatures = signatures_beside(file)?;
     let known = register.begun().await?.find_sha256(&drieslot_register::Hex32::sha256(&text)).cloned();

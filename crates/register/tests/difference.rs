@@ -7,10 +7,8 @@ use drieslot_register::statement::{Mandate, Statement};
 use people::{Log, mandate, mandate_until, now, revocation};
 
 fn parsed(text: &str) -> Mandate {
-    match Statement::parse(text).unwrap() {
-        Statement::Mandate(mandate) => mandate,
-        other => panic!("{other:?}"),
-    }
+    let Statement::Mandate(mandate) = Statement::parse(text).unwrap() else { panic!("{text}") };
+    mandate
 }
 
 /// The lines after the terms.

@@ -41,7 +41,11 @@ pub enum Day {
 pub struct TimeOfDay(u16);
 
 impl Hours {
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Whether they can be held to.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self) -> Result<(), String> {
         if self.time_zone().is_none() {
             return Err(format!("hours: `{}` is no time zone: write a name such as Europe/Brussels", self.zone));
         }
