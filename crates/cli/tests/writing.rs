@@ -91,7 +91,7 @@ fn a_mandate_by_flags_comes_into_force_and_nobody_is_asked() {
     let register = trial.register_toml();
     for flag in ["id", "principal", "database", "purpose", "legal-basis", "valid-until", "grant"] {
         let said = refused(&trial, &mandate_without(&register, &format!("--{flag}"), &[]));
-        assert!(said.starts_with(&format!("error: --{flag} is missing\nhint: ")), "{said}");
+        assert!(said.contains(&format!("error: --{flag} is missing\nhint: ")), "{said}");
     }
     for (flag, value, wanted) in [
         ("--id", "app-1", "a mandate `app-1` is in force already"),
@@ -103,13 +103,15 @@ fn a_mandate_by_flags_comes_into_force_and_nobody_is_asked() {
         ("--grant", "note:note_id:read", "public.note.note_id is plain"),
         ("--grant", "nte:body:read", "public.nte is not in the classification"),
         ("--grant", "note:body:look", "unknown variant `look`"),
+        ("--grant", "note:body:read_masked", "add mask = \"last 3\" or another"),
+        ("--grant", "note:body:read:last 3", "has a mask, and not the operation read_masked"),
         ("--replaces", "app-0", "`app-0` is none of app-1"),
         ("--rows-per-statement", "0", "`0` is no number of rows"),
         ("--hours", "Mars monday 08:00-18:00", "`Mars` is no time zone"),
         ("--end-user", "maybe", "unknown variant `maybe`"),
     ] {
         let said = refused(&trial, &mandate_without(&register, flag, &[flag, value]));
-        assert!(said.starts_with(&format!("error: {flag}: ")) && said.contains(wanted), "{flag} {value}: {said}");
+        assert!(said.contains(&format!("error: {flag}: ")) && said.contains(wanted), "{flag} {value}: {said}");
         assert!(!trial.folder.path().join("app-2.toml").exists());
     }
     let more = ["--rows-per-statement", "7", "--hours", "Europe/Brussels monday,sunday 00:00-24:00"];
@@ -211,8 +213,8 @@ fn officers_by_flags_are_checked_against_the_register() {
     let register = trial.register_toml();
     let common = ["officers", "new", "--register", &register, "--id", "keys-2"];
     let with = |more: &[&str]| refused(&trial, &[&common[..], more].concat());
-    assert!(with(&[]).starts_with("error: --function is missing\nhint: "));
-    assert!(with(&["--function", "keys"]).starts_with("error: --why is missing\n"));
+    assert!(with(&[]).contains("error: --function is missing\nhint: "));
+    assert!(with(&["--function", "keys"]).contains("error: --why is missing\n"));
     let keys = ["--function", "keys", "--why", "a new year"];
     assert!(with(&keys).contains("it changes nobody"));
     let said = with(&[&keys[..], &["--remove", "Nobody"]].concat());

@@ -48,7 +48,7 @@ pub(crate) struct MandateNewArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) valid_until: Option<String>,
     /// What is granted; columns may be `*`, all protected ones
-    #[arg(long, value_name = "TABLE:COLUMN,…:OPERATION,…")]
+    #[arg(long, value_name = "TABLE:COLUMN,…:OPERATION,…[:MASK]")]
     pub(crate) grant: Vec<String>,
     /// The mandate in force that ends when this one takes effect
     #[arg(long, value_name = "ID")]

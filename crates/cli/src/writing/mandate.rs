@@ -110,8 +110,8 @@ fn grants(answers: &Answers, args: &MandateNewArgs, classification: &Classificat
     let tables = classification.tables().filter(|table| table.columns.values().any(|one| one.protected.is_some()));
     let tables: Vec<String> = tables.map(|table| table.id.to_string()).collect();
     let explained = format!(
-        "what it grants, as TABLE:COLUMN,…:OPERATION,…; columns may be *, operations are read, write, search; \
-         tables with protected columns: {}",
+        "what it grants, as TABLE:COLUMN,…:OPERATION,…; columns may be *, operations are read, read_masked (with :MASK \
+         after it), read_token, write, search; tables with protected columns: {}",
         tables.join(", ")
     );
     answers.some(&Question::new("grant", explained), &args.grant, |text| grant(text, classification))
@@ -119,8 +119,10 @@ fn grants(answers: &Answers, args: &MandateNewArgs, classification: &Classificat
 
 fn grant(text: &str, classification: &Classification) -> Result<Grant, String> {
     let parts: Vec<&str> = text.split(':').collect();
-    let [name, columns, operations] = parts.as_slice() else {
-        return Err(format!("`{text}` is not TABLE:COLUMN,…:OPERATION,…"));
+    let (name, columns, operations, mask) = match parts.as_slice() {
+        [name, columns, operations] => (name, columns, operations, None),
+        [name, columns, operations, mask] => (name, columns, operations, Some((*mask).to_owned())),
+        _ => return Err(format!("`{text}` is not TABLE:COLUMN,…:OPERATION,… or that and :MASK")),
     };
     let full = if name.contains('.') { (*name).to_owned() } else { format!("public.{name}") };
     let table = classification.tables().find(|table| table.id.to_string() == full);
@@ -129,7 +131,9 @@ fn grant(text: &str, classification: &Classification) -> Result<Grant, String> {
     if operations.is_empty() {
         return Err("name at least one operation".into());
     }
-    Ok(Grant { table: full, columns: columns_of(table, columns)?, operations })
+    let grant = Grant { table: full, columns: columns_of(table, columns)?, operations, mask };
+    grant.shown()?;
+    Ok(grant)
 }
 
 fn columns_of(table: &Table, columns: &str) -> Result<Vec<String>, String> {

@@ -10,6 +10,7 @@ mod officers;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use drieslot_journal::MAX_ENTRY_BYTES;
 use drieslot_register::State;
 use drieslot_register::entry::Entry;
 use drieslot_register::statement::Statement;
@@ -22,17 +23,15 @@ pub(crate) use officers::officers;
 use crate::failure::failure;
 use crate::files;
 
-/// A journal entry holds at most that much, with its JSON around it.
-const ENTRY_BYTES: usize = 65_535;
-
 /// Refuses what the register could not hold, with its size.
 pub(crate) fn check_size(text: &str, now: Timestamp) -> Result<()> {
     let Err(error) = Entry::Statement(text.into()).encode(&now.to_string()) else { return Ok(()) };
     let quoted = serde_json::to_string(text).map_or(0, |quoted| quoted.len());
-    if quoted < ENTRY_BYTES - 1_000 {
+    if quoted < MAX_ENTRY_BYTES - 1_000 {
         return Err(error.into());
     }
-    let what = format!("the statement takes {quoted} bytes as JSON, and an entry of the register holds {ENTRY_BYTES}");
+    let what =
+        format!("the statement takes {quoted} bytes as JSON, and an entry of the register holds {MAX_ENTRY_BYTES}");
     let hint = "make it shorter: leave comments out, write a table's columns in one line each, or grant by several \
                 mandates";
     Err(failure(what, hint))
