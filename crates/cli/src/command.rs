@@ -312,6 +312,12 @@ pub(crate) struct ShowArgs {
 pub(crate) struct AccessArgs {
     /// The database role
     pub(crate) principal: String,
+    /// Show instead which of it was granted but not used in the last days
+    #[arg(long, value_name = "DAYS", requires = "journal", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) unused: Option<u32>,
+    /// A gateway's journal, to see what was used
+    #[arg(long, value_name = "FOLDER", requires = "unused")]
+    pub(crate) journal: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) client: RegisterClientArgs,
 }

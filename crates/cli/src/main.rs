@@ -1,5 +1,6 @@
 //! `drieslot`, the one binary: reads the command line, sets up tracing, and prints failures with their remedy.
 
+mod access;
 mod application;
 mod certificate;
 mod child;
@@ -77,7 +78,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Submit(args) => register::submit(&args.file, &args.client.register).await,
         Command::Pending(args) => register::pending(&args.register).await,
         Command::Show(args) => register::show(&args.client.register, &args.statement, Timestamp::now()).await,
-        Command::Access(args) => register::access(&args.client.register, &args.principal, Timestamp::now()).await,
+        Command::Access(args) => access::access(&args, Timestamp::now()).await,
         Command::Revoke(args) => {
             register::revoke(&args.client.register, &args.mandate, &args.why, &args.out, Timestamp::now()).await
         }

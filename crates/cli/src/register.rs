@@ -1,4 +1,4 @@
-//! Commands that speak with a register: sign, submit, pending, show, access, revoke.
+//! Commands that speak with a register: sign, submit, pending, show, revoke.
 //!
 //! What it shows of the register it has verified itself: every signature, from the charter's hash on.
 
@@ -243,43 +243,9 @@ pub(crate) async fn show(access: &Path, wanted: &str, now: Timestamp) -> Result<
     Ok(())
 }
 
-/// `drieslot access`: what a principal can do now.
-pub(crate) async fn access(access: &Path, principal: &str, now: Timestamp) -> Result<()> {
-    let state = Register::open(access)?.state().await?;
-    let mut any = false;
-    for mandate in state.mandates_of(principal) {
-        any = true;
-        print_mandate(&state, mandate, now);
-    }
-    if !any {
-        println!("{principal} has no mandate in force: every protected column is closed to it");
-    }
-    Ok(())
-}
-
 /// What a mandate would change, with a heading.
 pub(crate) fn changes(state: &State, mandate: &Mandate, now: Timestamp) -> String {
     format!("what mandate `{}` changes:\n{}", mandate.id, state.difference(mandate, now))
-}
-
-fn print_mandate(state: &State, mandate: &Mandate, now: Timestamp) {
-    let when = if now < mandate.valid_from {
-        "not yet valid"
-    } else if now >= mandate.valid_until {
-        "over"
-    } else {
-        "valid"
-    };
-    println!("mandate `{}` ({when}, {} to {})", mandate.id, mandate.valid_from, mandate.valid_until);
-    println!("  purpose {}, by {}", mandate.purpose, mandate.legal_basis);
-    if let Some(record) = state.find(Kind::Mandate, &mandate.id) {
-        let signers: Vec<&str> = record.signers.iter().map(|signer| signer.name.as_str()).collect();
-        println!("  signed by {}", signers.join(", "));
-    }
-    for grant in &mandate.grant {
-        let operations: Vec<String> = grant.operations.iter().map(ToString::to_string).collect();
-        println!("  {} in {}.{}: {}", operations.join(", "), mandate.database, grant.table, grant.columns.join(", "));
-    }
 }
 
 /// `drieslot revoke`: writes the revocation; it takes one officer's signature to work.

@@ -264,17 +264,23 @@ fn end_user(mandate: &Mandate) -> String {
     }
 }
 
+impl Mandate {
+    /// Rows, hours and end users, as a phrase.
+    pub fn limits(&self) -> String {
+        let rows = self.rows_per_statement;
+        let rows = rows.map_or("any number of rows a statement".to_owned(), |rows| format!("{rows} rows a statement"));
+        format!("{rows}, {}, {}", hours(&self.hours), end_user(self))
+    }
+}
+
 fn terms(mandate: &Mandate) -> String {
-    let rows = mandate.rows_per_statement;
-    let rows = rows.map_or("any number of rows a statement".to_owned(), |rows| format!("{rows} rows a statement"));
     format!(
-        "for {} in database {}: {}, from {} until {}, {rows}, {}, {}",
+        "for {} in database {}: {}, from {} until {}, {}",
         mandate.principal,
         mandate.database,
         mandate.purpose,
         mandate.valid_from,
         mandate.valid_until,
-        hours(&mandate.hours),
-        end_user(mandate)
+        mandate.limits()
     )
 }

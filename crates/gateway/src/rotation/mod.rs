@@ -28,7 +28,7 @@ use place::Place;
 use sql::Sql;
 
 /// What a worker's journal is called, behind the name of its gateway's.
-const JOURNAL_SUFFIX: &str = "-rotation";
+pub const JOURNAL_SUFFIX: &str = "-rotation";
 /// The register and the new key must be there within this time.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
