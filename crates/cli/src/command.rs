@@ -276,12 +276,23 @@ pub(crate) struct PrincipalArgs {
 pub(crate) struct SignArgs {
     /// The statement
     pub(crate) file: PathBuf,
-    /// The officer's SSH private key
-    #[arg(long)]
-    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: SigningKeyArgs,
     /// File that names the register: with it, what a mandate changes is shown before it is signed
     #[arg(long, value_name = "FILE")]
     pub(crate) register: Option<PathBuf>,
+}
+
+/// Whose key signs.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct SigningKeyArgs {
+    /// The officer's SSH private key; its passphrase is asked on the terminal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// A key that ssh-agent holds, also one of a security key: its fingerprint, its comment, or the file with its public half
+    #[arg(long, value_name = "KEY")]
+    pub(crate) agent: Option<String>,
 }
 
 /// How a command reaches the register.
@@ -397,9 +408,8 @@ pub(crate) struct DenyArgs {
     /// Why, for everybody to read
     #[arg(long)]
     pub(crate) why: String,
-    /// The officer's SSH private key
-    #[arg(long)]
-    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: SigningKeyArgs,
     /// Where to write the denial
     #[arg(long, value_name = "FILE", default_value = "denial.toml")]
     pub(crate) out: PathBuf,

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use crate::command::DenyArgs;
 use crate::failure::failure;
 use crate::files;
-use crate::register::{Register, find, print_receipt, sign_file, signature_path};
+use crate::register::{Register, find, print_receipt};
+use crate::sign::SigningKey;
 
 /// Runs the command. The denial lies at `--out` with its signature beside it, also where the register is not reached.
 pub(crate) async fn deny(args: &DenyArgs, now: Timestamp) -> Result<()> {
+    let mut key = SigningKey::chosen(&args.key)?;
     let register = Register::open(&args.client.register)?;
     let state = register.state().await?;
     let record = find(&state, &args.statement)?;
@@ -31,9 +33,9 @@ pub(crate) async fn deny(args: &DenyArgs, now: Timestamp) -> Result<()> {
     });
     let text = denial.to_text()?;
     files::write(&args.out, &text)?;
-    let armored = sign_file(&args.out, &args.key)?;
-    files::write(&signature_path(&args.out, &args.key), &armored)?;
     println!("{text}");
+    let armored = key.sign(&text)?;
+    files::write(&key.signature_path(&args.out), &armored)?;
     let receipt = register.submit(&text, &[armored]).await?;
     print_receipt(&receipt);
     println!("{kind} `{id}` never takes effect");

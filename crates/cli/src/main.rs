@@ -21,6 +21,7 @@ mod register;
 mod roles;
 mod sample;
 mod serve;
+mod sign;
 mod suggest;
 mod up;
 mod writing;
@@ -73,7 +74,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Gateway(GatewayCommand::Init(args)) => init::gateway(&args),
         Command::Gateway(GatewayCommand::Principal(args)) => init::principal(&args),
         Command::Gateway(GatewayCommand::Run(args)) => roles::gateway(&args).await,
-        Command::Sign(args) => register::sign(&args.file, &args.key, args.register.as_deref(), Timestamp::now()).await,
+        Command::Sign(args) => sign::sign(&args, Timestamp::now()).await,
         Command::Classify(ClassifyCommand::Suggest(args)) => classify::suggest(&args).await,
         Command::Submit(args) => register::submit(&args.file, &args.client.register).await,
         Command::Pending(args) => register::pending(&args.register).await,

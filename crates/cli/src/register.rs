@@ -1,4 +1,4 @@
-//! Commands that speak with a register: sign, submit, pending, show, revoke.
+//! Commands that speak with a register: submit, pending, show, access, revoke.
 //!
 //! What it shows of the register it has verified itself: every signature, from the charter's hash on.
 
@@ -11,10 +11,9 @@ use drieslot_link::TlsIdentity;
 use drieslot_register::client::RegisterClient;
 use drieslot_register::follow::{FollowConfig, Follower};
 use drieslot_register::statement::{Kind, Mandate, Revocation, Statement};
-use drieslot_register::{Receipt, Record, State, Status, signature};
+use drieslot_register::{Receipt, Record, State, Status};
 use jiff::Timestamp;
 use serde::Deserialize;
-use ssh_key::PrivateKey;
 
 use crate::failure::failure;
 use crate::files;
@@ -91,52 +90,6 @@ impl Register {
         let what = format!("the register at {} does not answer", self.access.register.register_address);
         failure(what, "see that it runs, and that its address and TLS key are those of the file")
     }
-}
-
-/// Where the signature of a statement by a key lies: beside it, named by the key's file.
-pub(crate) fn signature_path(statement: &Path, key: &Path) -> PathBuf {
-    let mut name = statement.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(key.parent().and_then(Path::file_name).unwrap_or_default());
-    name.push(".sig");
-    statement.with_file_name(name)
-}
-
-/// Signs the exact bytes of a file with an officer's key; gives the armoured signature.
-pub(crate) fn sign_file(file: &Path, key: &Path) -> Result<String> {
-    let text = files::read(file)?;
-    let hint =
-        "name an unencrypted OpenSSH private key, or sign with: ssh-keygen -Y sign -n statement@drieslot -f KEY FILE";
-    let private =
-        PrivateKey::read_openssh_file(key).map_err(|error| failure(format!("{}: {error}", key.display()), hint))?;
-    if private.is_encrypted() {
-        return Err(failure(format!("{} is protected by a passphrase", key.display()), hint));
-    }
-    Ok(signature::sign(text.as_bytes(), &private)?)
-}
-
-/// `drieslot sign`: shows what is signed and what it changes, and puts the signature beside the statement.
-pub(crate) async fn sign(file: &Path, key: &Path, access: Option<&Path>, now: Timestamp) -> Result<()> {
-    let text = files::read(file)?;
-    let statement = Statement::parse(&text).with_context(|| format!("{} is no statement", file.display()))?;
-    check_size(&text, now)?;
-    let state = match access {
-        Some(path) => Some(Register::open(path)?.state().await?),
-        None => None,
-    };
-    println!("{text}");
-    if let Statement::Mandate(mandate) = &statement {
-        match &state {
-            Some(state) => print!("{}", changes(state, mandate, now)),
-            None => println!("what it changes is shown with --register FILE"),
-        }
-    }
-    let armored = sign_file(file, key)?;
-    let path = signature_path(file, key);
-    files::write(&path, &armored)?;
-    println!("signed: {} `{}`, these exact bytes, into {}", statement.kind(), statement.id(), path.display());
-    println!("next:   drieslot submit {}", file.display());
-    Ok(())
 }
 
 /// `drieslot submit`: the statement, and every signature that lies beside it as FILE.*sig.
@@ -268,7 +221,8 @@ pub(crate) async fn revoke(access: &Path, mandate: &str, why: &str, out: &Path, 
 mod tests {
     use std::path::Path;
 
-    use super::{signature_path, signatures_beside};
+    use super::signatures_beside;
+    use crate::sign::signature_path;
 
     #[test]
     fn signatures_lie_beside_their_statement() {

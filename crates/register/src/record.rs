@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ssh_key::public::KeyData;
 
+use crate::signature::Signed;
 use crate::statement::{Charter, Function, Kind, Quorum, Statement, read_key};
 use crate::succession::Succession;
 use crate::{Hex32, Refusal};
@@ -171,7 +172,8 @@ impl Record {
     }
 
     /// Finds whose key it is and whether their signature counts here.
-    pub(crate) fn admit_signer(&self, charter: &Charter, key: &KeyData) -> Result<Signer, Refusal> {
+    pub(crate) fn admit_signer(&self, charter: &Charter, signed: &Signed) -> Result<Signer, Refusal> {
+        let key = &signed.key;
         let refuse = |why: String| Err(Refusal::Signer(why));
         let found = match &self.rule {
             Rule::Succession(succession) => succession.person(key),
@@ -187,6 +189,13 @@ impl Record {
         };
         if !self.rule.counts(&signer) {
             return refuse(format!("a {} does not need the signature of {}", self.kind(), signer.name));
+        }
+        if self.rule != Rule::Custodians && !signed.user_verified && charter.verifies_users_of(signer.function) {
+            return refuse(format!(
+                "the charter wants the security key of {} to verify its user, and it did not: sign again, with its PIN or \
+                 fingerprint (a key made by `ssh-keygen -O verify-required` always asks)",
+                signer.name
+            ));
         }
         if let Statement::Mandate(mandate) = self.statement.as_ref()
             && mandate.requester.as_deref().is_some_and(|requester| requester.eq_ignore_ascii_case(&signer.name))

@@ -306,10 +306,10 @@ impl State {
             return Err(Refusal::UnknownStatement(entry.statement.to_string()));
         };
         self.check_unsettled(&record)?;
-        let key = signing_key(record.text.as_bytes(), &entry.armored)?;
+        let signed = signing_key(record.text.as_bytes(), &entry.armored)?;
         let signer = match (record.statement.as_ref(), &self.charter) {
-            (Statement::Charter(charter), _) => record.admit_signer(charter, &key)?,
-            (_, Some(charter)) => record.admit_signer(charter, &key)?,
+            (Statement::Charter(charter), _) => record.admit_signer(charter, &signed)?,
+            (_, Some(charter)) => record.admit_signer(charter, &signed)?,
             (_, None) => return contradicts("the charter is not in force yet"),
         };
         self.check_own_removal(&record.statement, &signer)?;

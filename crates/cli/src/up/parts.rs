@@ -106,6 +106,7 @@ impl Parts {
             replaces: None,
             head: head.into(),
             purposes: vec![PURPOSE.into()],
+            user_verification: Vec::new(),
             quorum: Quorum { structure: 1, access: 1, keys: 1 },
             register: RegisterPart { tls: self.register.tls, key: self.register.key.clone() },
             person,

@@ -14,7 +14,8 @@ use super::running::Running;
 use super::statements;
 use crate::files;
 use crate::processor::Processor;
-use crate::register::{Register, sign_file, signature_path};
+use crate::register::Register;
+use crate::sign::{sign_file, signature_path};
 
 const CHARTER: &str = "charter.toml";
 const CLASSIFICATION: &str = "classification.toml";

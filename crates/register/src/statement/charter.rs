@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ssh_key::{Algorithm, EcdsaCurve, PublicKey, public::KeyData};
 
+use crate::signature::is_security_key;
+
 use super::words::{check_filled, check_name};
 use super::{Duty, Function};
 
@@ -30,6 +32,9 @@ pub struct Charter {
     pub head: String,
     /// The closed list of purposes.
     pub purposes: Vec<String>,
+    /// Whose security keys must verify their user at each signature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user_verification: Vec<Duty>,
     /// How many officers of each function must sign.
     pub quorum: Quorum,
     /// The register.
@@ -162,6 +167,7 @@ impl Charter {
             return Err("the list of purposes is empty, so no mandate could ever be given".into());
         }
         self.check_persons()?;
+        self.check_verification()?;
         self.check_parts()?;
         self.check_keys()
     }
@@ -177,6 +183,25 @@ impl Charter {
             if quorum == 0 || officers < quorum {
                 return Err(format!(
                     "{function} has {officers} officers and a quorum of {quorum}: 1 ≤ quorum ≤ officers"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether persons of this function (the head where there is none) sign only with a PIN or a finger.
+    pub(crate) fn verifies_users_of(&self, function: Option<Function>) -> bool {
+        self.user_verification.contains(&function.map_or(Duty::Head, Duty::from))
+    }
+
+    /// Otherwise there were officers whose signature never counts.
+    fn check_verification(&self) -> Result<(), String> {
+        for person in self.person.iter().filter(|one| self.verifies_users_of(one.function.function())) {
+            if !is_security_key(&read_key(&person.name, &person.key)?) {
+                return Err(format!(
+                    "the charter wants user verification of {}, so their key must be a security key: sk-ssh-ed25519@openssh.com or \
+                     sk-ecdsa-sha2-nistp256@openssh.com",
+                    person.name
                 ));
             }
         }
