@@ -387,6 +387,9 @@ pub(crate) struct KeysRotateArgs {
     /// Most cells to bring over in a second
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) cells_per_second: Option<u64>,
+    /// End sessions that hold up an exchange of compared cells for so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) terminate_after_s: Option<u64>,
     /// Where to write the retirement of the old epoch
     #[arg(long, value_name = "FILE", default_value = "retirement.toml")]
     pub(crate) out: PathBuf,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use drieslot_gateway::GatewayError;
-use drieslot_gateway::rotation::{Step, Worker};
+use drieslot_gateway::rotation::{Limits, Step, Worker};
 use drieslot_register::State;
 use drieslot_register::statement::{NewEpoch, Retirement, Rotation, Statement};
 use drieslot_schema::{ColumnId, Domain};
@@ -101,10 +101,11 @@ pub(crate) async fn rotate(args: &KeysRotateArgs) -> Result<()> {
     let worker = Worker::open(&gateway_config(&args.config)?, clock()).await.map_err(stopped)?;
     println!("journal: {}", worker.journal_key());
     let mut shown = Shown::default();
-    let rotated = worker
-        .rotate(&domains(&args.domains), args.cells_per_second, &mut |step| shown.step(step))
-        .await
-        .map_err(stopped);
+    let limits = Limits {
+        cells_per_second: args.cells_per_second,
+        terminate_after: args.terminate_after_s.map(Duration::from_secs),
+    };
+    let rotated = worker.rotate(&domains(&args.domains), limits, &mut |step| shown.step(step)).await.map_err(stopped);
     worker.close();
     let ended = rotated?;
     let now = worker.now();
@@ -155,6 +156,10 @@ impl Shown {
             }
             Step::Held(column, rows) => say(column, format_args!("{rows} rows are held by others, and tried again")),
             Step::Locked(column) => say(column, format_args!("waits for a transaction that holds its table")),
+            Step::Waits(session) => println!("the exchange waits for {session}"),
+            Step::Exchanged(took) => {
+                println!("the cells that are compared were exchanged; their tables were locked for {took:.1?}")
+            }
             Step::Closed(column) => say(column, format_args!("takes cells of the new epoch only")),
             Step::Verified(column, cells) => say(column, format_args!("all {cells} cells open with the new key")),
         }

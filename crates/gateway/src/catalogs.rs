@@ -15,6 +15,8 @@ pub(crate) struct Catalogs {
     epoch_changes: AtomicU64,
     system: OnceLock<Arc<Catalog>>,
     databases: Mutex<HashMap<String, (u64, Arc<Catalog>)>>,
+    /// By which each database's checks of cells were last told apart.
+    marks: Mutex<HashMap<String, String>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -38,6 +40,14 @@ impl Catalogs {
         if self.epoch_changes.load(Ordering::Acquire) < changes
             && self.epoch_changes.fetch_max(changes, Ordering::AcqRel) < changes
         {
+            self.changed();
+        }
+    }
+
+    /// All look again where the checks of cells are others than before.
+    pub(crate) fn note_mark(&self, database: &str, mark: &str) {
+        let before = lock(&self.marks).insert(database.to_owned(), mark.to_owned());
+        if before.is_none_or(|before| before != mark) {
             self.changed();
         }
     }

@@ -54,6 +54,11 @@ pub(crate) struct Epochs {
     changes: u64,
 }
 
+/// Whether cells of a column can be of two epochs at a time: those that the processor compares or searches cannot.
+pub fn is_moved_singly(column: &Protected) -> bool {
+    column.protection == Protection::Sealed && !column.search
+}
+
 fn contradicts<T>(why: String) -> Result<T, Refusal> {
     Err(Refusal::Contradicts(why))
 }
@@ -65,6 +70,10 @@ impl Epochs {
 
     pub(crate) fn open(&self, domain: &Domain) -> Option<&OpenRotation> {
         self.by_domain.get(domain)?.open.as_ref()
+    }
+
+    pub(crate) fn any_open(&self) -> bool {
+        self.by_domain.values().any(|epochs| epochs.open.is_some())
     }
 
     fn settled(&self, domain: &Domain) -> u16 {
@@ -81,7 +90,7 @@ impl Epochs {
     }
 
     /// Whether a rotation may take effect over these columns.
-    pub(crate) fn admit(&self, rotation: &Rotation, columns: &[&Protected]) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, rotation: &Rotation, columns: &[(&str, &Protected)]) -> Result<(), Refusal> {
         for wanted in &rotation.domain {
             let domain = Domain(wanted.name.clone());
             if let Some(open) = self.open(&domain) {
@@ -94,14 +103,15 @@ impl Epochs {
                     "domain `{domain}` is in epoch {current}: a rotation opens the one after it"
                 ));
             }
-            let mut own = columns.iter().filter(|column| column.domain == domain).peekable();
-            if own.peek().is_none() {
+            let own: Vec<_> = columns.iter().filter(|(_, column)| column.domain == domain).collect();
+            let Some((first, _)) = own.first() else {
                 return contradicts(format!("no classification in force has a domain `{domain}`"));
-            }
-            if let Some(column) = own.find(|column| column.protection != Protection::Sealed || column.search) {
+            };
+            let compared = own.iter().find(|(_, column)| !is_moved_singly(column));
+            if let (Some((_, column)), true) = (compared, own.iter().any(|(database, _)| database != first)) {
                 return contradicts(format!(
-                    "column {} of domain `{domain}` is compared or searched by the processor, and such cells cannot be \
-                     brought over to another key one by one: only domains of sealed columns can be rotated",
+                    "column {} of domain `{domain}` is compared or searched by the processor, so that all cells of the \
+                     domain must be exchanged in one transaction, and its columns are in several databases",
                     column.id
                 ));
             }

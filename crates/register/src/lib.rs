@@ -24,7 +24,7 @@ pub mod statement;
 mod succession;
 
 pub use difference::{Change, Difference};
-pub use epochs::{EpochsInUse, FIRST_EPOCH, OpenRotation};
+pub use epochs::{EpochsInUse, FIRST_EPOCH, OpenRotation, is_moved_singly};
 pub use exchange::Receipt;
 pub use permit::{Asker, Denied, DomainDenied, EndUser, Operation, Part, Permit, Use};
 pub use record::{Record, Signer, Status};

@@ -290,8 +290,7 @@ impl State {
         if !charter.gateway.iter().any(|gateway| gateway.name == rotation.worker) {
             return contradicts(format!("worker `{}` is no gateway of the charter", rotation.worker));
         }
-        let columns: Vec<_> = self.classifications.values().flat_map(|(_, words)| words.protected()).collect();
-        self.epochs.admit(rotation, &columns)?;
+        self.epochs.admit(rotation, &self.columns())?;
         Ok(Rule::structure_and_keys(charter.quorum))
     }
 
@@ -527,11 +526,23 @@ impl State {
 
     /// The protected columns of a domain, each with its database.
     pub fn columns_of<'a>(&'a self, domain: &Domain) -> Vec<(&'a str, &'a schema::Protected)> {
+        self.columns().into_iter().filter(|(_, column)| column.domain == *domain).collect()
+    }
+
+    fn columns(&self) -> Vec<(&str, &schema::Protected)> {
         let all = self
             .classifications
             .iter()
             .flat_map(|(database, (_, words))| words.protected().map(move |column| (database.as_str(), column)));
-        all.filter(|(_, column)| column.domain == *domain).collect()
+        all.collect()
+    }
+
+    /// Whether a rotation is open of cells in this database that can only be exchanged all at once.
+    pub fn is_exchanging(&self, database: &str) -> bool {
+        let exchanged =
+            |column: &schema::Protected| !crate::is_moved_singly(column) && self.epochs.open(&column.domain).is_some();
+        self.epochs.any_open()
+            && self.classifications.get(database).is_some_and(|(_, words)| words.protected().any(exchanged))
     }
 
     /// All domains of the classifications in force.

@@ -132,7 +132,9 @@ fn only_the_worker_has_keys_without_a_mandate_and_only_meanwhile() {
 #[test]
 fn a_rotation_that_could_not_be_carried_through_does_not_begin() {
     let mut log = Log::classified();
-    assert!(refused(&mut log, &rotation("a", "person", 2)).contains("compared or searched"));
+    let elsewhere = classification("elsewhere", None, "").replace("\"civic\"", "\"other\"");
+    log.enact(&elsewhere);
+    assert!(refused(&mut log, &rotation("a", "person", 2)).contains("several databases"));
     assert!(refused(&mut log, &rotation("b", "nowhere", 2)).contains("nowhere"));
     assert!(refused(&mut log, &rotation("c", NAME, 3)).contains("epoch 1"));
     assert!(refused(&mut log, &rotation("d", NAME, 1)).contains("epoch 1"));
@@ -149,7 +151,7 @@ fn a_rotation_that_could_not_be_carried_through_does_not_begin() {
     let column = "[[table.column]]\nname = \"alias\"\nclass = 3\nprotection = \"sealed\"\ntype = \"text\"\n";
     let joined = format!("{column}domain = \"{NAME}\"\n");
     assert!(refused(&mut log, &classification("c2", Some("c1"), &joined)).contains("rotation is not ended"));
-    let other = classification("c0", None, &joined).replace("\"civic\"", "\"other\"");
+    let other = classification("c0", None, &joined).replace("\"civic\"", "\"third\"");
     assert!(refused(&mut log, &other).contains("rotation is not ended"));
     enact(&mut log, &classification("c3", Some("c1"), column), &["sam", "sofie"]);
 }

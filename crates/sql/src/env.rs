@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use drieslot_schema::{Classification, Column, LogicalType, Protected, Table, TableId, Unlisted};
+use drieslot_schema::{Classification, Column, Domain, LogicalType, Protected, Table, TableId, Unlisted};
 use pg_query::protobuf::TypeName;
 
 use crate::catalog::{Catalog, CatalogColumn, Relation};
@@ -21,6 +21,7 @@ pub(crate) struct Env<'a> {
     pub(crate) search_path: Vec<String>,
     pub(crate) prepared: Names<'a>,
     pub(crate) cursors: Names<'a>,
+    pub(crate) least_epoch: &'a dyn Fn(&Domain) -> Option<u16>,
     /// An earlier statement of the text may have changed what unqualified names mean.
     pub(crate) unsure: bool,
     /// Inside the definition of a view: the user's relations that its bare names mean.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use drieslot_schema::Classification;
+use drieslot_schema::{Classification, Domain};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, RawStmt, Token};
 
@@ -27,6 +27,8 @@ pub struct Session<'a> {
     pub prepared: &'a dyn Fn(&str) -> Option<Arc<Statement>>,
     /// Open cursors and portals by name.
     pub cursors: &'a dyn Fn(&str) -> Option<Arc<Statement>>,
+    /// From which epoch on the checks of new columns of a domain take cells; `None` for all.
+    pub least_epoch: &'a dyn Fn(&Domain) -> Option<u16>,
 }
 
 /// Plans every statement of a text, in order; none for an empty text.
@@ -45,6 +47,7 @@ pub fn plan(
         search_path: session.search_path.to_vec(),
         prepared: Names::of(session.prepared),
         cursors: Names::of(session.cursors),
+        least_epoch: session.least_epoch,
         unsure: false,
         names: None,
         depth: 0,

@@ -13,7 +13,7 @@ use crate::common::{DATABASE, Trial};
 use crate::world::{CLIENTS, VISITS};
 
 pub(crate) const COPY: &str = "plain";
-const TABLES: [&str; 2] = ["client", "visit"];
+const TABLES: [&str; 3] = ["client", "visit", "badge"];
 
 /// How to reach both databases.
 #[derive(Clone)]
@@ -72,6 +72,12 @@ async fn copied(client: &Client, sql: &str) -> Result<Vec<u8>, Error> {
     Ok(parts.concat())
 }
 
+const PREPARED: &str = "SELECT client_id, name FROM client WHERE code = $1";
+
+async fn prepare(client: &Client) -> Result<tokio_postgres::Statement, Error> {
+    client.prepare(PREPARED).await
+}
+
 /// All rows of both tables, in the end.
 pub(crate) async fn compare_all(way: &Way) {
     let (gateway, plain) = (way.gateway().await, way.plain().await);
@@ -108,7 +114,7 @@ impl Application {
         let n = self.random.below(1_000);
         self.fresh += 1;
         let new = 100_000 * (self.number + 1) + self.fresh;
-        match self.random.below(14) {
+        match self.random.below(20) {
             0 => format!("SELECT * FROM client WHERE client_id = {client}"),
             1 => format!("SELECT name, born, tags FROM client WHERE code = 'C{client:05}'"),
             2 => format!(
@@ -121,8 +127,8 @@ impl Application {
                 format!("INSERT INTO visit (visit_id, client_id, code) VALUES ({new}, {client}, 'N{n}') RETURNING note")
             }
             7 => format!(
-                "INSERT INTO client VALUES ({client}, 'C{client:05}', 'Again {n}', '1999-12-31', ARRAY['{n}'], 1) \
-                 ON CONFLICT (client_id) DO UPDATE SET name = EXCLUDED.name, tags = EXCLUDED.tags RETURNING *"
+                "INSERT INTO client VALUES ({client}, 'C{client:05}', 'Again {n}', '1999-12-31', ARRAY['{n}'], 1, {n}, 'Lane {n}') \
+                 ON CONFLICT (client_id) DO UPDATE SET name = EXCLUDED.name, tags = EXCLUDED.tags, rank = EXCLUDED.rank RETURNING *"
             ),
             8 => format!("DELETE FROM visit WHERE visit_id = {visit} RETURNING note"),
             9 => format!("INSERT INTO visit VALUES ({visit}, 1, 'N{n}', NULL) ON CONFLICT (visit_id) DO NOTHING"),
@@ -137,6 +143,27 @@ impl Application {
                  SELECT born FROM client WHERE client_id = {client}; COMMIT",
                 n % 9 + 1
             ),
+            13 => format!(
+                "SELECT client_id, rank FROM client WHERE client_id % 3 = {} AND rank BETWEEN {} AND {} ORDER BY rank, 1",
+                self.number,
+                n % 70,
+                n % 70 + 9
+            ),
+            14 => format!(
+                "SELECT client_id FROM client WHERE client_id % 3 = {} AND street LIKE '%eet {} of%' ORDER BY 1",
+                self.number,
+                n % 13
+            ),
+            15 => format!(
+                "UPDATE client SET rank = {n}, street = 'Alley {n}' WHERE client_id = {client} RETURNING rank, street"
+            ),
+            16 => format!("SELECT max(rank), count(DISTINCT code) FROM client WHERE client_id % 3 = {}", self.number),
+            17 => format!(
+                "SELECT v.visit_id, c.client_id FROM visit v JOIN client c USING (code) WHERE v.code IN ('C{client:05}', 'N{n}') \
+                 AND v.visit_id < 100000 AND v.visit_id % 3 = {} ORDER BY 1",
+                self.number
+            ),
+            18 => format!("UPDATE client SET rank = {} WHERE client_id = {client}", 100_000 + n),
             _ => format!("UPDATE visit SET note = note WHERE visit_id = {visit} RETURNING note"),
         }
     }
@@ -145,7 +172,22 @@ impl Application {
     pub(crate) async fn run(mut self, stop: &AtomicBool) -> usize {
         let plain = self.way.plain().await;
         let mut gateway = self.way.gateway().await;
+        let mut prepared = prepare(&gateway).await.ok();
         while !stop.load(Ordering::SeqCst) {
+            // Prepared before, bound with a value of now.
+            if let Some(statement) = prepared.as_ref().filter(|_| self.random.percent(20)) {
+                let code = format!("C{:05}", self.own(CLIENTS));
+                if let Ok(ours) = gateway.query(statement, &[&code]).await {
+                    let theirs = plain.query(PREPARED, &[&code]).await.unwrap();
+                    let found = |rows: &[tokio_postgres::Row]| -> Vec<(i32, String)> {
+                        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+                    };
+                    assert_eq!(found(&ours), found(&theirs), "{code}");
+                    self.compared += 1;
+                    continue;
+                }
+                assert!(gateway.is_closed(), "a prepared lookup failed");
+            }
             if self.random.percent(3) {
                 let sql =
                     format!("COPY (SELECT * FROM client WHERE client_id % 3 = {} ORDER BY 1) TO STDOUT", self.number);
@@ -165,10 +207,18 @@ impl Application {
                         tokio::time::sleep(Duration::from_millis(2)).await;
                         continue;
                     }
+                    // The constraint's own words; both must refuse.
+                    Err(error) if error.code().is_some_and(|code| code.code() == "23514") => {
+                        let theirs = ask(&plain, &sql).await.unwrap_err();
+                        assert_eq!(theirs.code().map(|code| code.code()), Some("23514"), "{sql}");
+                        self.compared += 1;
+                        continue;
+                    }
                     Err(error) => assert!(error.as_db_error().is_none() || gateway.is_closed(), "{sql}: {error:?}"),
                 }
             }
             gateway = self.begin_again(&plain).await;
+            prepared = prepare(&gateway).await.ok();
         }
         self.compared
     }
@@ -177,6 +227,8 @@ impl Application {
     async fn begin_again(&mut self, plain: &Client) -> Client {
         let gateway = self.way.gateway().await;
         tokio::time::sleep(Duration::from_millis(500)).await;
+        // Badges stay, whose foreign key is looked at when all is there again.
+        plain.batch_execute("SET session_replication_role = replica").await.unwrap();
         for (table, key) in [("client", "client_id"), ("visit", "visit_id")] {
             let own = format!("({key} < 100000 AND {key} % 3 = {0} OR {key} / 100000 = {0} + 1)", self.number);
             let rows = copied(&gateway, &format!("COPY (SELECT * FROM {table} WHERE {own}) TO STDOUT")).await.unwrap();
@@ -186,6 +238,7 @@ impl Application {
             futures_util::SinkExt::send(&mut sink, rows.into()).await.unwrap();
             sink.as_mut().finish().await.unwrap();
         }
+        plain.batch_execute("RESET session_replication_role").await.unwrap();
         gateway
     }
 }

@@ -11,6 +11,7 @@
 mod application;
 #[path = "../common/mod.rs"]
 mod common;
+mod exchange;
 mod world;
 
 use std::process::{Child, Stdio};
@@ -25,17 +26,17 @@ use common::random::Random;
 use common::{DATABASE, Trial};
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
-use world::{DOMAINS, classification, dump};
+use world::{COMPARED, DOMAINS, classification, dump};
 
 const APPLICATIONS: usize = 3;
 
 impl Trial {
-    fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         self.data().join("gateway/config.toml").display().to_string()
     }
 
     /// A rotation of these domains, signed by structure and keys.
-    fn open_rotation(&self, domains: &[&str], name: &str) {
+    pub(crate) fn open_rotation(&self, domains: &[&str], name: &str) {
         let out = self.folder.path().join(name).display().to_string();
         let (register, why) = (self.register_toml(), "the year is over");
         let mut arguments = vec!["keys", "propose", "--why", why, "--out", &out, "--register", &register];
@@ -48,7 +49,7 @@ impl Trial {
         assert!(said.contains("in force"), "{said}");
     }
 
-    fn start_worker(&self, name: &str, cells_per_second: &str) -> Child {
+    pub(crate) fn start_worker(&self, name: &str, cells_per_second: &str) -> Child {
         let log =
             std::fs::File::options().create(true).append(true).open(self.folder.path().join("worker.log")).unwrap();
         let out = self.folder.path().join(name).display().to_string();
@@ -58,25 +59,25 @@ impl Trial {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 
-    fn worker_log(&self) -> String {
+    pub(crate) fn worker_log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("worker.log")).unwrap_or_default()
     }
 
     /// The worker does all that is left.
-    fn finish_rotation(&self, name: &str) {
+    pub(crate) fn finish_rotation(&self, name: &str) {
         let mut worker = self.start_worker(name, "1000000");
         let status = wait(&mut worker, Duration::from_secs(120));
         assert!(status.is_some_and(|status| status.success()), "{}", self.worker_log());
     }
 
-    fn retire(&self, name: &str) {
+    pub(crate) fn retire(&self, name: &str) {
         let text = std::fs::read_to_string(self.folder.path().join(name)).unwrap();
         let said = self.sign_and_submit(name, &text, &["keys"]);
         assert!(said.contains("in force"), "{said}");
     }
 
     /// Number of cells of a column by epoch, as the processor has them.
-    fn epochs(&self, table: &str, column: &str) -> String {
+    pub(crate) fn epochs(&self, table: &str, column: &str) -> String {
         let sql = format!(
             "SELECT string_agg(epoch || ':' || cells, ' ' ORDER BY epoch) FROM (SELECT get_byte({column}, 1) * 256 \
              + get_byte({column}, 2) AS epoch, count(*) AS cells FROM {table} WHERE {column} IS NOT NULL GROUP BY 1) t"
@@ -115,6 +116,7 @@ fn rotate_under_fire(trial: &mut Trial, random: &mut Random, retirement: &str) {
 fn every_answer_is_right_while_cells_are_brought_over() {
     let mut trial = Trial::start_quiet(&dump(), &classification());
     trial.take_apart(|text| format!("{text}\n"));
+    trial.app_ok("CREATE INDEX client_street ON client USING gin (street)");
     trial.superuser("postgres", &format!("CREATE DATABASE {COPY}"));
     trial.superuser(COPY, &dump());
     let stop = Arc::new(AtomicBool::new(false));
@@ -133,7 +135,7 @@ fn every_answer_is_right_while_cells_are_brought_over() {
         .collect();
     for epoch in [2, 3] {
         let (rotation, retirement) = (format!("rotation-{epoch}.toml"), format!("retirement-{epoch}.toml"));
-        trial.open_rotation(&DOMAINS, &rotation);
+        trial.open_rotation(&[DOMAINS, COMPARED].concat(), &rotation);
         rotate_under_fire(&mut trial, &mut random, &retirement);
         assert!(trial.keys("status").contains(&format!("to {epoch} by gateway")), "{}", trial.keys("status"));
         trial.retire(&retirement);
@@ -148,13 +150,44 @@ fn every_answer_is_right_while_cells_are_brought_over() {
     println!("{done} answers were compared");
     assert!(done > 500, "only {done} answers were compared");
     runtime.block_on(compare_all(&application::Way::of(&trial)));
-    for (table, column) in [("client", "name"), ("client", "born"), ("client", "tags"), ("visit", "note")] {
+    for (table, column) in [
+        ("client", "name"),
+        ("client", "born"),
+        ("client", "tags"),
+        ("visit", "note"),
+        ("client", "code"),
+        ("visit", "code"),
+        ("badge", "code"),
+        ("client", "rank"),
+        ("client", "street"),
+    ] {
         let found = trial.epochs(table, column);
         assert!(found.starts_with("3:") && !found.contains(' '), "{table}.{column}: {found}");
     }
     assert!(trial.keys("verify").contains("in epoch 3"));
     old_cells_are_worth_nothing(&trial, &stale[0]);
+    definitions_still_hold(&trial);
     trial.check_journals();
+}
+
+/// Keys, foreign keys, CHECKs and defaults of exchanged cells.
+fn definitions_still_hold(trial: &Trial) {
+    for (sql, code) in [
+        ("INSERT INTO client (client_id, code, name) VALUES (900001, 'C00007', 'twice')", "23505"),
+        ("INSERT INTO badge VALUES (9, 'nobody')", "23503"),
+        ("UPDATE client SET rank = 100000 WHERE client_id = 7", "23514"),
+    ] {
+        assert_eq!(trial.app_fails(sql).0, code, "{sql}");
+    }
+    trial.app_ok("INSERT INTO badge VALUES (9, 'C00009')");
+    trial.app_ok("INSERT INTO client (client_id, code, name) SELECT 900002, 'new', 'New'");
+    assert_eq!(trial.app_ok("SELECT rank FROM client WHERE code = 'new'"), "5");
+    trial.app_ok("INSERT INTO visit (visit_id, client_id) SELECT 900002, 7");
+    assert_eq!(trial.app_ok("SELECT visit_id FROM visit WHERE code = 'none' AND visit_id > 900000"), "900002");
+    let left = trial.superuser(DATABASE, "SELECT count(*) FROM pg_class WHERE relname LIKE 'drieslot%'");
+    assert_eq!(left, "0", "the worker left tables behind");
+    let waiting = trial.superuser(DATABASE, "SELECT count(*) FROM pg_constraint WHERE NOT convalidated");
+    assert_eq!(waiting, "0", "constraints are not validated");
 }
 
 /// The processor puts back what it has kept.
@@ -177,14 +210,7 @@ fn what_stands_in_the_way_is_named_before_anything_is_touched() {
     let output = trial.drieslot(["keys", "rotate", "--config", &trial.config()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("no rotation") && said.contains("keys propose"), "{said}");
-    let (register, out) = (trial.register_toml(), trial.folder.path().join("x.toml").display().to_string());
-    trial.drieslot_ok(["keys", "propose", "person.code", "--why", "x", "--out", &out, "--register", &register]);
-    let text = std::fs::read_to_string(&out).unwrap();
-    let path = trial.write("exact.toml", &text).display().to_string();
-    let output = trial.drieslot(["submit", &path, "--register", &register]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("compared or searched"), "{said}");
-
+    let out = trial.folder.path().join("x.toml").display().to_string();
     trial.open_rotation(&DOMAINS, "rotation.toml");
     let refused = |sql: &str, undo: &str, wanted: &str| {
         trial.superuser(DATABASE, sql);

@@ -4,8 +4,10 @@ use std::fmt::Write;
 
 pub(crate) const CLIENTS: usize = 1_200;
 pub(crate) const VISITS: usize = 2_000;
-/// The domains that are rotated; the codes of clients, which are exact, stay.
+/// Domains of sealed columns, whose cells are brought over one by one.
 pub(crate) const DOMAINS: [&str; 3] = ["person.name", "trial.public.client.tags", "trial.public.visit.note"];
+/// And those that the processor compares or searches, whose cells are exchanged.
+pub(crate) const COMPARED: [&str; 3] = ["person.code", "trial.public.client.rank", "trial.public.client.street"];
 
 pub(crate) fn classification() -> String {
     r#"kind = "classification"
@@ -23,6 +25,15 @@ column = [
   { name = "born", class = 3, protection = "sealed", type = "date", domain = "person.name" },
   { name = "tags", class = 3, protection = "sealed", type = "text[]" },
   { name = "visits", class = 1, protection = "plain" },
+  { name = "rank", class = 3, protection = "ordered", type = "integer" },
+  { name = "street", class = 3, protection = "sealed", type = "text", search = true },
+]
+
+[[table]]
+name = "badge"
+column = [
+  { name = "badge_id", class = 1, protection = "plain" },
+  { name = "code", class = 4, protection = "exact", type = "varchar(20)", domain = "person.code" },
 ]
 
 [[table]]
@@ -39,20 +50,32 @@ column = [
 
 pub(crate) fn dump() -> String {
     let mut sql = "CREATE TABLE client (client_id integer PRIMARY KEY, code varchar(20) UNIQUE, name text NOT NULL, \
-                   born date, tags text[], visits integer NOT NULL DEFAULT 0);\n\
-                   CREATE TABLE visit (visit_id integer PRIMARY KEY, client_id integer NOT NULL, code varchar(20), \
+                   born date, tags text[], visits integer NOT NULL DEFAULT 0, rank integer DEFAULT 5 CHECK (rank < 100000), \
+                   street text);\n\
+                   CREATE TABLE visit (visit_id integer PRIMARY KEY, client_id integer NOT NULL, \
+                   code varchar(20) DEFAULT 'none', \
                    note varchar(40) DEFAULT 'none yet');\nCOPY client FROM stdin;\n"
         .to_owned();
     for id in 0..CLIENTS {
         let born =
             if id % 5 == 0 { "\\N".to_owned() } else { format!("19{:02}-0{}-1{}", id % 90 + 10, id % 9 + 1, id % 10) };
-        writeln!(sql, "{id}\tC{id:05}\tName {id}\t{born}\t{{a,\"b {id}\",NULL}}\t0").unwrap();
+        writeln!(
+            sql,
+            "{id}\tC{id:05}\tName {id}\t{born}\t{{a,\"b {id}\",NULL}}\t0\t{}\tStreet {} of {id}",
+            id % 77,
+            id % 13
+        )
+        .unwrap();
     }
     sql.push_str("\\.\n\nCOPY visit FROM stdin;\n");
     for id in 0..VISITS {
         let client = id % CLIENTS;
         writeln!(sql, "{id}\t{client}\tC{client:05}\tnote {id} {}", "x".repeat(id % 30)).unwrap();
     }
-    sql.push_str("\\.\n\nCREATE INDEX visit_code ON visit (code);\n");
+    sql.push_str(
+        "\\.\n\nCREATE INDEX visit_code ON visit (code);\nCREATE INDEX client_rank ON client (rank);\n\
+                  CREATE TABLE badge (badge_id integer PRIMARY KEY, code varchar(20) REFERENCES client (code));\n\
+                  INSERT INTO badge VALUES (1, 'C00007'), (2, 'C00008'), (3, NULL);\n",
+    );
     sql
 }

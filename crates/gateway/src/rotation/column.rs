@@ -17,17 +17,17 @@ use crate::session::array::{BYTEA_ARRAY_OID, BYTEA_OID, put_array};
 const TID_OID: u32 = 27;
 const TID_ARRAY_OID: u32 = 1_010;
 /// Rows of the first batch, and at most.
-const FIRST_ROWS: usize = 16;
-const MAX_ROWS: usize = 4_096;
+pub(super) const FIRST_ROWS: usize = 16;
+pub(super) const MAX_ROWS: usize = 4_096;
 /// What a batch grows towards.
-const BATCH_BYTES: usize = 2 << 20;
+pub(super) const BATCH_BYTES: usize = 2 << 20;
 const HELD_PAUSE: Duration = Duration::from_millis(200);
 /// Others wait behind a lock that is waited for: not long, and not often.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '100ms'";
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
 /// A row's place, as the processor sends it.
-type Tid = [u8; 6];
+pub(super) type Tid = [u8; 6];
 
 /// What one pass over the table did.
 #[derive(Default)]
@@ -236,17 +236,17 @@ impl Batch {
     }
 }
 
-fn tid(at: &Tid) -> Parameter {
+pub(super) fn tid(at: &Tid) -> Parameter {
     Parameter { oid: TID_OID, value: at.to_vec() }
 }
 
-fn read(row: Vec<Option<bytes::Bytes>>) -> Result<(Tid, bytes::Bytes), Refusal> {
+pub(super) fn read(row: Vec<Option<bytes::Bytes>>) -> Result<(Tid, bytes::Bytes), Refusal> {
     let odd = || Refusal::protocol("a row without place or cell");
     let [Some(at), Some(cell)] = <[_; 2]>::try_from(row).map_err(|_| odd())? else { return Err(odd()) };
     Ok((Tid::try_from(&*at).map_err(|_| odd())?, cell))
 }
 
-fn reseal(
+pub(super) fn reseal(
     protected: &Protected,
     (old, new): (&ColumnCipher, &ColumnCipher),
     cell: &[u8],
@@ -260,7 +260,7 @@ fn reseal(
     Ok(fresh)
 }
 
-fn does_not_open(protected: &Protected, at: &Tid, why: &str) -> Refusal {
+pub(super) fn does_not_open(protected: &Protected, at: &Tid, why: &str) -> Refusal {
     let mut bytes = at.as_slice();
     let (block, row) = (bytes.get_u32(), bytes.get_u16());
     let table = &protected.id.table;

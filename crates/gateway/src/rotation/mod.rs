@@ -4,6 +4,7 @@
 //! and begun again. It never waits for a row while it holds another, so it cannot be part of a deadlock.
 
 mod column;
+mod exchange;
 mod place;
 mod sql;
 
@@ -15,7 +16,7 @@ use drieslot_journal::{IdentityKey, Journal};
 use drieslot_link::TlsIdentity;
 use drieslot_register::follow::Follower;
 use drieslot_register::statement::EndedEpoch;
-use drieslot_register::{OpenRotation, Part, State};
+use drieslot_register::{OpenRotation, Part, State, is_moved_singly};
 use drieslot_schema::{ColumnId, Domain, Protected};
 use drieslot_seal::ColumnCipher;
 use serde::Serialize;
@@ -24,6 +25,7 @@ use crate::backend::Connector;
 use crate::refusal::Refusal;
 use crate::trace::Trace;
 use crate::{Clock, Config, GatewayError};
+use exchange::Exchange;
 use place::Place;
 use sql::Sql;
 
@@ -43,10 +45,23 @@ pub enum Step<'a> {
     Held(&'a ColumnId, u64),
     /// A transaction of somebody else holds the column's table, which must be locked for an instant.
     Locked(&'a ColumnId),
+    /// A session at the processor, as a phrase, that the exchange waits for.
+    Waits(&'a str),
+    /// All cells that the processor compares were exchanged; so long their tables were locked.
+    Exchanged(Duration),
     /// The processor takes no cell of the old epoch any more.
     Closed(&'a ColumnId),
     /// So many cells were opened with the new key, and they are all that there are.
     Verified(&'a ColumnId, u64),
+}
+
+/// What a worker may do to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Most cells that it brings over.
+    pub cells_per_second: Option<u64>,
+    /// After so long it ends sessions that the exchange of compared cells waits for.
+    pub terminate_after: Option<Duration>,
 }
 
 /// Told of every step.
@@ -151,19 +166,19 @@ impl Worker {
         self.trace.close();
     }
 
-    /// Brings all cells of these domains over, or of all whose rotation names this worker; at most `pace` cells a second.
+    /// Brings all cells of these domains over, or of all whose rotation names this worker.
     ///
     /// # Errors
     /// `Rotation`.
     pub async fn rotate(
         &self,
         wanted: &[Domain],
-        pace: Option<u64>,
+        limits: Limits,
         tell: Tell<'_>,
     ) -> Result<Vec<EndedEpoch>, GatewayError> {
         let mut ended = Vec::new();
         for open in self.rotations(wanted)? {
-            let cells = self.rotate_domain(&open, pace, tell).await.map_err(stopped)?;
+            let cells = self.rotate_domain(&open, limits, tell).await.map_err(stopped)?;
             ended.push(EndedEpoch { name: open.0.0, epoch: open.1.from, cells });
         }
         Ok(ended)
@@ -199,18 +214,25 @@ impl Worker {
     async fn rotate_domain(
         &self,
         (domain, open): &(Domain, OpenRotation),
-        pace: Option<u64>,
+        limits: Limits,
         tell: Tell<'_>,
     ) -> Result<u64, Refusal> {
         self.begin(domain, open).await?;
         let mut cells = 0;
         for (database, columns) in self.by_database(domain) {
             let mut sql = Sql::connect(&self.connector, &database).await?;
+            let (columns, compared): (Vec<_>, Vec<_>) = columns.into_iter().partition(is_moved_singly);
             let places = find_all(&mut sql, &columns).await?;
             quiet_triggers(&mut sql, &places).await?;
             for place in &places {
-                let job = Job { worker: self, database: &database, place, open, pace };
+                let job = Job { worker: self, database: &database, place, open, pace: limits.cells_per_second };
                 cells += job.run(&mut sql, tell).await?;
+            }
+            if !compared.is_empty() {
+                let Limits { cells_per_second: pace, terminate_after } = limits;
+                let (database, columns) = (database.as_str(), compared.as_slice());
+                let exchange = Exchange { worker: self, database, columns, open, pace, terminate_after };
+                cells += exchange.run(&mut sql, tell).await?;
             }
             sql.close().await;
         }

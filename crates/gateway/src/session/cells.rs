@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use drieslot_register::{EpochsInUse, FIRST_EPOCH, is_moved_singly};
 use drieslot_schema::{ColumnId, Domain, LogicalType, Mask, Protected, Protection};
 use drieslot_seal::values::{self, DateStyle, Given, IntervalStyle, Settings, ValueError};
 use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError, epoch_of};
@@ -66,6 +67,7 @@ pub(super) struct Cells {
     dates_known: bool,
     /// Tells the database's enum types.
     catalog: Arc<Catalog>,
+    standby: bool,
     plain: Vec<u8>,
 }
 
@@ -87,12 +89,18 @@ impl Cells {
             zone_known: false,
             dates_known: false,
             catalog: Arc::default(),
+            standby: false,
             plain: Vec::new(),
         }
     }
 
     pub(super) fn set_time_zone(&mut self, name: &str) {
         self.zone_known = self.settings.set_time_zone(name);
+    }
+
+    /// Whether the session's server is a standby, which follows a rotation late.
+    pub(super) fn set_standby(&mut self, standby: bool) {
+        self.standby = standby;
     }
 
     pub(super) fn set_catalog(&mut self, catalog: &Arc<Catalog>) {
@@ -113,7 +121,7 @@ impl Cells {
 
     /// The column's ciphers under keys whose lease holds now; a stall where a key must be fetched first.
     pub(super) fn column(&mut self, protected: &Protected, ty: LogicalType) -> Result<Column, Stall> {
-        let epochs = self.shared.follower.state().epochs_in_use(&protected.domain);
+        let epochs = self.epochs(protected)?;
         let current = self.cipher(protected, epochs.current)?;
         let other = epochs.other.map(|epoch| self.cipher(protected, epoch)).transpose()?;
         let missing = |found: &Option<_>, epoch| found.is_none().then(|| (protected.domain.clone(), epoch));
@@ -129,6 +137,31 @@ impl Cells {
                 self.ciphers.remove(protected);
                 Err(Stall::Keys(missing(&current, epochs.current).into_iter().chain(other).collect()))
             }
+        }
+    }
+
+    /// Cells that the processor compares are all of one epoch, and which one its check says.
+    fn epochs(&self, protected: &Protected) -> Result<EpochsInUse, Refusal> {
+        let state = self.shared.follower.state();
+        let in_use = state.epochs_in_use(&protected.domain);
+        if is_moved_singly(protected) {
+            return Ok(in_use);
+        }
+        let least = self.catalog.least_epoch(&protected.id);
+        match state.open_rotation(&protected.domain) {
+            Some(_) if self.standby => Err(on_standby(protected)),
+            Some(open) if least == Some(open.to) => Ok(EpochsInUse { current: open.to, other: Some(open.from) }),
+            Some(open) => Ok(EpochsInUse { current: open.from, other: Some(open.to) }),
+            None if least.unwrap_or(FIRST_EPOCH) == in_use.current => Ok(in_use),
+            None if self.standby => Err(on_standby(protected)),
+            None => Err(Refusal::new(
+                "58000",
+                format!("the cells of column {} are not in epoch {}", protected.id, in_use.current),
+            )
+            .detail(
+                "The processor has restored an older table, or this gateway's register does not show a rotation yet.",
+            )
+            .hint("See that the gateway reaches the register and ask again; if it stays so, tell the key officer.")),
         }
     }
 
@@ -372,6 +405,13 @@ fn unopened(column: &Column, error: &SealError) -> Refusal {
     Refusal::new("XX001", format!("a value of column {} was altered or does not belong there", column.id()))
         .detail(error.to_string())
         .hint("The processor has changed, moved or replaced it. Tell the key officer and restore the row.")
+}
+
+fn on_standby(protected: &Protected) -> Refusal {
+    let (id, domain) = (&protected.id, &protected.domain);
+    Refusal::new("0A000", format!("column {id} cannot be used on a standby now"))
+        .detail(format!("The key of domain `{domain}` is being rotated, or the standby has not replayed that yet."))
+        .hint("Ask the primary, or wait until the rotation is over.")
 }
 
 fn unused_epoch(column: &Column, epoch: u16) -> Refusal {

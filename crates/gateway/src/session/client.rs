@@ -33,7 +33,7 @@ const MAX_MESSAGE_BYTES: usize = 256 << 20;
 impl Session {
     /// Handles the next message of the client; `false` when there is none, or it has to wait.
     pub(super) fn on_client(&mut self) -> Result<bool, End> {
-        if self.loading || self.keys.is_some() {
+        if self.loading || self.keys.is_some() || self.guard_in_doubt() || self.come_back() {
             return Ok(false);
         }
         if self.skip > 0 {
@@ -120,6 +120,7 @@ impl Session {
     fn handle(&mut self, tag: u8, message: &Bytes) -> Result<(), Stall> {
         let body = message.get(wire::Frame::HEAD..).unwrap_or_default();
         self.own_settled(tag)?;
+        self.guard.note(tag, body);
         match tag {
             b'Q' => self.on_query(message, body),
             b'P' => self.on_parse(message, body),
@@ -366,7 +367,7 @@ impl Session {
                 wire::put_parse(&mut self.server.output, parse.name, &text, &[]);
             }
         }
-        let prepared = Arc::new(Prepared { statement, oids: parse.oids, classification });
+        let prepared = Arc::new(Prepared { statement, oids: parse.oids, classification, sealed_at: None });
         let name = parse.name.to_owned();
         let naming = Naming::Statement(name, Some(prepared));
         self.names.apply(&naming);
@@ -511,7 +512,7 @@ impl Session {
     }
 }
 
-fn awaits_copy(expect: &Expect) -> bool {
+pub(super) fn awaits_copy(expect: &Expect) -> bool {
     let copies = |statement: &Statement| matches!(statement.command, sql::Command::Copy);
     // EXECUTE may run a COPY that the protocol has prepared.
     let runs_copy = |statement: &Statement| copies(statement) || statement.of.as_deref().is_some_and(copies);

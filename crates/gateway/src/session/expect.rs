@@ -18,6 +18,8 @@ pub(super) struct Prepared {
     pub(super) oids: Vec<u32>,
     /// The classification that the plan was made under.
     pub(super) classification: Arc<drieslot_schema::Classification>,
+    /// Of one that SQL prepared, and that so holds cells: how many exchanges of cells the session had seen.
+    pub(super) sealed_at: Option<u64>,
 }
 
 /// A portal as the gateway knows it.

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use drieslot_sql::{CATALOG_SQL, SYSTEM_CATALOG_SQL};
 use drieslot_wire as wire;
 
+use super::guard::{LEAVE_SQL, MARK_SQL, SHARE_SQL};
 use super::search::Asked;
 use crate::refusal::Refusal;
 
@@ -26,6 +27,12 @@ pub(super) enum Part {
     Aside,
     Back,
     Over,
+    /// Gives the session's share in the exchange lock back where it has one, and takes it anew.
+    Share,
+    /// Gives the share back while the client is silent.
+    Leave,
+    /// What tells the database's checks of cells apart from those before an exchange.
+    Mark,
     /// A question for the cells that a search may match.
     Candidates(String),
 }
@@ -39,6 +46,9 @@ impl Part {
             Self::Aside => "SAVEPOINT _drieslot_look",
             Self::Back => "ROLLBACK TO SAVEPOINT _drieslot_look",
             Self::Over => "RELEASE SAVEPOINT _drieslot_look",
+            Self::Share => SHARE_SQL,
+            Self::Leave => LEAVE_SQL,
+            Self::Mark => MARK_SQL,
             Self::Candidates(question) => question,
         }
     }
@@ -125,6 +135,11 @@ impl Load {
     /// Whether rows were left out because there were too many bytes of them.
     pub(super) fn overflowed(&self) -> bool {
         self.bytes > MAX_CANDIDATE_BYTES
+    }
+
+    /// Whether it is about the exchange lock.
+    pub(super) fn guards(&self) -> bool {
+        matches!(self.parts.as_slice(), [Part::Share | Part::Leave | Part::Mark])
     }
 
     /// Whether a ReadyForQuery of its own will follow an error.

@@ -10,6 +10,7 @@ mod cells;
 mod client;
 mod copy;
 mod expect;
+pub(crate) mod guard;
 mod held;
 mod load;
 mod masks;
@@ -39,6 +40,7 @@ use cells::Cells;
 pub(crate) use cells::{hex, unhex};
 use copy::CopyIn;
 use expect::{Expect, Names};
+use guard::Guard;
 use held::Held;
 use own::Own;
 pub(crate) use own::own_settings;
@@ -154,6 +156,7 @@ pub(crate) struct Session {
     standard_strings: bool,
     /// PostgreSQL's major version, as the processor told it.
     server_major: u32,
+    guard: Guard,
 }
 
 impl Session {
@@ -162,6 +165,7 @@ impl Session {
             cells: Cells::new(Arc::clone(&shared), who.clone()),
             held: Held::new(shared.trace.waiting()),
             own: Own::new(who.said.clone()),
+            guard: Guard::new(&shared, &who.database),
             shared,
             who,
             client,
@@ -212,6 +216,7 @@ impl Session {
     }
 
     async fn serve(&mut self) -> Result<(), End> {
+        self.begin_guard();
         loop {
             while self.step()? {}
             if self.terminated && self.client.output.is_empty() {
@@ -223,6 +228,7 @@ impl Session {
 
     /// Does what can be done without waiting; `false` when nothing is left.
     fn step(&mut self) -> Result<bool, End> {
+        self.renew_guard();
         let mut progress = self.held.release(&mut self.client.output).map_err(|()| stopped())?;
         if self.client.output.len() + self.held.bytes() < HIGH_WATER_BYTES {
             progress |= self.on_server()?;
@@ -258,6 +264,7 @@ impl Session {
             result = self.server.exchange(read_server && !self.server.ended) => result.map_err(lost)?,
             result = self.client.exchange(read_client && !self.client.ended) => result.map_err(|_| End::Gone)?,
             () = self.held.changed(), if self.held.bytes() > 0 => {}
+            () = self.guard.due() => {}
             fetched = poll_keys(&mut self.keys), if self.keys.is_some() => {
                 self.keys = None;
                 self.stall_failed = fetched.err();
@@ -297,6 +304,10 @@ impl Session {
             "server_version" => {
                 let major = value.split(|c: char| !c.is_ascii_digit()).next();
                 self.server_major = major.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+            }
+            "in_hot_standby" => {
+                self.guard.standby = value == "on";
+                self.cells.set_standby(self.guard.standby);
             }
             "standard_conforming_strings" => self.standard_strings = value == "on",
             "DateStyle" => self.cells.set_date_style(value),

@@ -99,7 +99,9 @@ impl Session {
         }
         let Some(defined) = &statement.defines else { return Ok(Naming::Nothing) };
         let classification = self.classification()?;
-        let prepared = Arc::new(Prepared { statement: Some(Arc::clone(defined)), oids: Vec::new(), classification });
+        let sealed_at = (!defined.slots().is_empty()).then_some(self.guard.exchanges);
+        let statement = Some(Arc::clone(defined));
+        let prepared = Arc::new(Prepared { statement, oids: Vec::new(), classification, sealed_at });
         if let Command::Prepare { name } = command {
             return Ok(Naming::Statement(name.clone(), Some(prepared)));
         }

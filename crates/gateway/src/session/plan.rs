@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drieslot_register::{Asker, Operation};
+use drieslot_register::{Asker, FIRST_EPOCH, Operation};
 use drieslot_schema::{Classification, ColumnId, Mask, Unlisted};
 use drieslot_sql::{self as sql, Catalog, Statement, Use};
 
@@ -72,11 +72,13 @@ impl Session {
             let found = self.portal(name).inspect_err(|_| unsettled.set(true)).ok()?;
             found?.prepared.statement.clone()
         };
+        let state = self.shared.follower.state();
         let session = sql::Session {
             search_path: &basis.search_path,
             standard_strings: self.standard_strings,
             prepared: &prepared,
             cursors: &cursors,
+            least_epoch: &|domain| Some(state.current_epoch(domain)).filter(|epoch| *epoch != FIRST_EPOCH),
         };
         let made = sql::plan(text, &basis.catalog, &basis.classification, &session);
         if unsettled.get() {
@@ -115,7 +117,7 @@ impl Session {
             self.view.catalog = None;
         }
         if self.view.catalog.is_none() && !self.view.ddl {
-            self.view.catalog = self.shared.catalogs.get(&self.who.database);
+            self.view.catalog = self.shared.catalogs.get(&self.guard.place());
         }
         if let (Some((_, catalog)), Some(path)) = (&self.view.catalog, &self.view.search_path) {
             self.cells.set_catalog(catalog);
@@ -136,7 +138,7 @@ impl Session {
         self.cells.reseal(column, cell, out).map(|()| true)
     }
 
-    fn begin_load(&mut self, catalog: bool) {
+    pub(super) fn begin_load(&mut self, catalog: bool) {
         let mut parts = vec![Part::SearchPath];
         if catalog {
             parts.push(Part::Catalog);
@@ -160,6 +162,9 @@ impl Session {
         if load.failed {
             return Ok(());
         }
+        if load.guards() {
+            return self.guarded(&load);
+        }
         if load.overflowed() && load.asked.is_some() {
             self.stall_failed = Some(
                 Refusal::new("54000", "the values that could match are too many to be tested")
@@ -177,6 +182,7 @@ impl Session {
         for (part, rows) in found.iter().rev() {
             match part {
                 Part::Candidates(_) | Part::Aside | Part::Back | Part::Over => {}
+                Part::Share | Part::Leave | Part::Mark => {}
                 Part::SearchPath => {
                     self.view.search_path = Some(rows.iter().filter_map(|row| row.first()?.clone()).collect());
                 }
@@ -188,8 +194,10 @@ impl Session {
                     let system = system.clone().ok_or_else(|| Refusal::internal("the system catalogue is not read"))?;
                     let catalog = Arc::new(Catalog::from_rows(rows).map_err(bad)?.with_system(system));
                     if !self.view.ddl {
-                        self.shared.catalogs.put(&self.who.database, load.version, &catalog);
+                        self.shared.catalogs.put(&self.guard.place(), load.version, &catalog);
                     }
+                    self.cells.set_catalog(&catalog);
+                    self.guard.reloading = false;
                     self.view.catalog = Some((load.version, catalog));
                 }
             }
@@ -259,6 +267,9 @@ impl Session {
 
     /// Begins the trace of a statement that touches protected columns.
     pub(super) fn look<'s>(&self, statement: &'s Statement) -> Result<Option<Look>, Refusal> {
+        if statement.effects.ddl && matches!(statement.kind, sql::Kind::Rewritten(_)) {
+            self.guard.allow_definition()?;
+        }
         let uses = statement.uses();
         if uses.is_empty() {
             return Ok(None);
@@ -292,6 +303,10 @@ impl Session {
 
     /// A prepared statement's plan still rests on the classification in force.
     pub(super) fn still_classified(&self, prepared: &Prepared) -> Result<(), Refusal> {
+        if prepared.sealed_at.is_some_and(|seen| seen != self.guard.exchanges) {
+            let message = "the keys of protected columns have changed since this statement was prepared";
+            return Err(Refusal::new("0A000", message).hint("Prepare the statement again."));
+        }
         let current = self.classification()?;
         if Arc::ptr_eq(&current, &prepared.classification) || *current == *prepared.classification {
             return Ok(());

@@ -208,7 +208,7 @@ impl Session {
     /// The newest catalogue that is known. Without one nothing can be compared; DDL in this transaction made it so, and the
     /// plan was made after it.
     fn catalog(&self) -> Arc<Catalog> {
-        let shared = self.shared.catalogs.get(&self.who.database);
+        let shared = self.shared.catalogs.get(&self.guard.place());
         self.view.catalog.clone().or(shared).map(|(_, catalog)| catalog).unwrap_or_default()
     }
 
@@ -335,6 +335,10 @@ impl Session {
                     self.note_abandoned(&run, None)?;
                 }
                 self.take_back();
+            }
+            // Without its share in the exchange lock, or knowledge of what was exchanged, a session must not go on.
+            Some(Expect::Load(load)) if load.ends_with_sync() && (load.guards() || self.guard.reloading) => {
+                return Err(processor_refusal(body).into());
             }
             Some(Expect::Load(load)) if load.ends_with_sync() => {
                 load.failed = true;

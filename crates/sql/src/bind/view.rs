@@ -56,6 +56,7 @@ pub(crate) fn viewed(env: &Env<'_>, relation: &Relation) -> Result<Viewed> {
         search_path: Vec::new(),
         prepared: crate::env::Names::none(),
         cursors: crate::env::Names::none(),
+        least_epoch: env.least_epoch,
         unsure: false,
         names: Some(&definition.names),
         depth: env.depth + 1,

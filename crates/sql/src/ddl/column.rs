@@ -243,7 +243,8 @@ pub fn cell_condition(column: &Protected, declared: Option<LogicalType>, least_e
 fn cell_check(env: &Env<'_>, column: &Protected) -> String {
     let classified = protected(env, &column.id.table, &column.id.column).map(|classified| classified.ty);
     let declared = (classified != Some(column.ty)).then_some(column.ty);
-    let condition = cell_condition(column, declared, env.catalog.least_epoch(&column.id));
+    let least = env.catalog.least_epoch(&column.id).or_else(|| (env.least_epoch)(&column.domain));
+    let condition = cell_condition(column, declared, least);
     format!("CONSTRAINT {} CHECK ({condition})", quoted(&check_name(&column.id.column)))
 }
 

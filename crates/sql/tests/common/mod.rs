@@ -186,10 +186,22 @@ pub fn catalog() -> Catalog {
 pub fn plan(sql: &str, catalog: &Catalog, classification: &Classification) -> Result<Vec<Statement>, Refusal> {
     let path = ["pg_catalog".to_owned(), "public".to_owned()];
     let nothing = |_: &str| None;
-    let session = Session { search_path: &path, standard_strings: true, prepared: &nothing, cursors: &nothing };
+    let session = Session {
+        search_path: &path,
+        standard_strings: true,
+        prepared: &nothing,
+        cursors: &nothing,
+        least_epoch: &|_| None,
+    };
     let known = drieslot_sql::plan("SELECT 1", catalog, classification, &session)?.pop().map(Arc::new);
     let known = |name: &str| known.clone().filter(|_| name == "known");
-    let session = Session { search_path: &path, standard_strings: true, prepared: &known, cursors: &known };
+    let session = Session {
+        search_path: &path,
+        standard_strings: true,
+        prepared: &known,
+        cursors: &known,
+        least_epoch: &|_| None,
+    };
     drieslot_sql::plan(sql, catalog, classification, &session)
 }
 
