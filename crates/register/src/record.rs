@@ -176,7 +176,7 @@ impl Record {
         let key = &signed.key;
         let refuse = |why: String| Err(Refusal::Signer(why));
         let found = match &self.rule {
-            Rule::Succession(succession) => succession.person(key),
+            Rule::Succession(succession) => succession.signer(key),
             Rule::Custodians => custodian(charter, key),
             Rule::Everyone(_) | Rule::Quorums(_) | Rule::FunctionAndAnother(..) | Rule::AnyOfficer => {
                 person(charter, key)
@@ -190,7 +190,14 @@ impl Record {
         if !self.rule.counts(&signer) {
             return refuse(format!("a {} does not need the signature of {}", self.kind(), signer.name));
         }
-        if self.rule != Rule::Custodians && !signed.user_verified && charter.verifies_users_of(signer.function) {
+        let verifies = match &self.rule {
+            Rule::Custodians => false,
+            Rule::Succession(succession) => succession.verifies_user(key),
+            Rule::Everyone(_) | Rule::Quorums(_) | Rule::FunctionAndAnother(..) | Rule::AnyOfficer => {
+                charter.verifies_users_of(signer.function)
+            }
+        };
+        if verifies && !signed.user_verified {
             return refuse(format!(
                 "the charter wants the security key of {} to verify its user, and it did not: sign again, with its PIN or \
                  fingerprint (a key made by `ssh-keygen -O verify-required` always asks)",

@@ -140,3 +140,21 @@ fn whoever_must_be_verified_has_a_security_key() {
     refused(log.armored(&text, kim.sign(&text, PRESENT | VERIFIED)), "belongs to no person");
     log.armored(&text, new.sign(&text, PRESENT | VERIFIED)).unwrap();
 }
+
+#[test]
+fn a_charter_that_no_longer_asks_is_signed_as_the_one_in_force_asks() {
+    let kim = SecurityKey::new();
+    let mut log = verifying(&kim, &[Duty::Keys]).unwrap();
+    let first = log.charter.clone();
+    log.armored(&first, kim.sign(&first, PRESENT | VERIFIED)).unwrap();
+    let Statement::Charter(mut next) = Statement::parse(&first).unwrap() else { unreachable!() };
+    (next.id, next.replaces) = ("charter-2".into(), Some("charter".into()));
+    next.user_verification.clear();
+    let text = Statement::Charter(next).to_text().unwrap();
+    log.submit(&text).unwrap();
+    for who in ["sam", "sofie", "ann", "hilde"] {
+        log.sign(who, &text).unwrap();
+    }
+    refused(log.armored(&text, kim.sign(&text, PRESENT)), "verify its user");
+    assert!(matches!(log.armored(&text, kim.sign(&text, PRESENT | VERIFIED)), Ok(Effect::InForce { .. })));
+}
