@@ -107,8 +107,10 @@ impl ActiveMandate {
 pub(crate) struct Mandates {
     by_id: BTreeMap<String, Arc<ActiveMandate>>,
     by_principal: BTreeMap<String, Vec<Arc<ActiveMandate>>>,
-    /// Follows from the mandates and the classifications; see [`Mandates::arrange`].
-    by_domain: BTreeMap<Domain, Vec<Arc<ActiveMandate>>>,
+    /// By database, in the order in which they took effect.
+    by_column: BTreeMap<String, BTreeMap<ColumnId, Vec<Arc<ActiveMandate>>>>,
+    /// Each domain's protected columns with their databases; see [`Mandates::arrange`].
+    domains: BTreeMap<Domain, Vec<(String, ColumnId)>>,
 }
 
 impl Mandates {
@@ -124,26 +126,34 @@ impl Mandates {
     pub(crate) fn insert(&mut self, mandate: Mandate) {
         let active = Arc::new(ActiveMandate::new(mandate));
         self.by_principal.entry(active.mandate.principal.clone()).or_default().push(Arc::clone(&active));
+        let columns = self.by_column.entry(active.mandate.database.clone()).or_default();
+        for column in active.grants.keys() {
+            columns.entry(column.clone()).or_default().push(Arc::clone(&active));
+        }
         self.by_id.insert(active.mandate.id.clone(), active);
     }
 
     pub(crate) fn remove(&mut self, id: &str) {
-        if let Some(gone) = self.by_id.remove(id)
-            && let Some(list) = self.by_principal.get_mut(&gone.mandate.principal)
-        {
+        let Some(gone) = self.by_id.remove(id) else { return };
+        if let Some(list) = self.by_principal.get_mut(&gone.mandate.principal) {
             list.retain(|one| one.mandate.id != id);
+        }
+        let Some(columns) = self.by_column.get_mut(&gone.mandate.database) else { return };
+        for column in gone.grants.keys() {
+            if let Some(list) = columns.get_mut(column) {
+                list.retain(|one| one.mandate.id != id);
+            }
         }
     }
 
-    /// Recomputes which mandates reach which domains.
+    /// Notes which columns a domain has. That takes as long for ten thousand mandates as for one, for it is done at every
+    /// statement that takes effect.
     pub(crate) fn arrange<'a>(&mut self, classifications: impl Iterator<Item = &'a Classification>) {
-        self.by_domain.clear();
+        self.domains.clear();
         for classification in classifications {
-            let here = |one: &&Arc<ActiveMandate>| one.mandate.database == classification.database();
-            let mandates: Vec<_> = self.by_id.values().filter(here).collect();
             for protected in classification.protected() {
-                let reach = mandates.iter().filter(|one| one.grants.contains_key(&protected.id));
-                self.by_domain.entry(protected.domain.clone()).or_default().extend(reach.map(|one| Arc::clone(one)));
+                let column = (classification.database().to_owned(), protected.id.clone());
+                self.domains.entry(protected.domain.clone()).or_default().push(column);
             }
         }
     }
@@ -152,8 +162,11 @@ impl Mandates {
         self.by_principal.get(principal).into_iter().flatten().map(Arc::as_ref)
     }
 
+    /// One that grants several columns of the domain comes several times.
     pub(crate) fn of_domain<'a>(&'a self, domain: &Domain) -> impl Iterator<Item = &'a ActiveMandate> + use<'a> {
-        self.by_domain.get(domain).into_iter().flatten().map(Arc::as_ref)
+        let columns = self.domains.get(domain).into_iter().flatten();
+        let mandates = columns.filter_map(|(database, column)| self.by_column.get(database)?.get(column));
+        mandates.flatten().map(Arc::as_ref)
     }
 
     /// One mandate that covers all uses, else several of one purpose that do together.
@@ -227,4 +240,66 @@ pub(crate) fn why_not<'a>(mandates: impl Iterator<Item = &'a ActiveMandate>, now
         };
     }
     nearest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mandate(n: usize) -> Mandate {
+        let grant = crate::statement::Grant {
+            table: "public.people".into(),
+            columns: vec![format!("c{}", n % 3)],
+            operations: vec![Operation::Read],
+            mask: None,
+        };
+        Mandate {
+            tenant: "t".into(),
+            id: format!("m{n}"),
+            issued: Timestamp::UNIX_EPOCH,
+            replaces: None,
+            principal: format!("app{}", n % 100),
+            database: "civic".into(),
+            purpose: "p".into(),
+            legal_basis: "b".into(),
+            valid_from: Timestamp::UNIX_EPOCH,
+            valid_until: Timestamp::MAX,
+            rows_per_statement: None,
+            requester: None,
+            hours: Vec::new(),
+            end_user: EndUserDemand::None,
+            end_user_claim: Vec::new(),
+            grant: vec![grant],
+        }
+    }
+
+    /// What one more mandate adds, and what is arranged at every statement, must not grow with how many there are.
+    #[test]
+    fn what_is_kept_grows_by_the_same_for_the_first_mandate_and_the_last() {
+        let text = "kind = \"classification\"\ntenant = \"t\"\nid = \"c\"\nissued = \"2026-01-01T00:00:00Z\"\n\
+                    database = \"civic\"\n[[table]]\nname = \"people\"\ncolumn = [{ name = \"c0\", class = 3, \
+                    protection = \"sealed\", type = \"text\" }, { name = \"c1\", class = 3, protection = \"sealed\", type = \"text\" }]";
+        let Ok(crate::statement::Statement::Classification(one)) = crate::statement::Statement::parse(text) else {
+            panic!("{text}");
+        };
+        let words = one.to_schema().unwrap();
+        let mut all = Mandates::default();
+        let kept = |all: &Mandates| {
+            let columns = all.by_column.values().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>();
+            let arranged = all.domains.values().map(Vec::len).sum::<usize>();
+            (columns + all.by_id.len() + all.by_principal.values().map(Vec::len).sum::<usize>(), arranged)
+        };
+        for n in 0..10_000 {
+            all.insert(mandate(n));
+            all.arrange(std::iter::once(&words));
+            assert_eq!(kept(&all), (3 * (n + 1), 2), "after {} mandates", n + 1);
+        }
+        let domain = words.protected().next().unwrap().domain.clone();
+        assert_eq!(all.of_domain(&domain).count(), 3_334);
+        for n in 0..10_000 {
+            all.remove(&format!("m{n}"));
+        }
+        assert_eq!(kept(&all), (0, 2));
+        assert_eq!(all.of_domain(&domain).count(), 0);
+    }
 }

@@ -239,6 +239,10 @@ impl Log {
         effect
     }
 
+    pub fn statement_entry(text: &str) -> Vec<u8> {
+        Entry::Statement(text.into()).encode(NOW).unwrap()
+    }
+
     pub fn submit(&mut self, text: &str) -> Result<Effect, Refusal> {
         self.apply(&Entry::Statement(text.into()))
     }
@@ -261,4 +265,22 @@ impl Log {
         }
         assert!(matches!(last, Some(Effect::InForce { .. })), "{last:?}");
     }
+}
+
+/// Entries with a charter, a classification, and beyond them: mandates in force, then revocations of the first of them,
+/// then mandates that wait.
+pub fn many(in_force: usize, revoked: usize, waiting: usize) -> (Log, Vec<Vec<u8>>) {
+    let log = Log::classified();
+    let mut entries = log.entries.clone();
+    let mut add = |text: &str, who: &[&str]| {
+        entries.push(Log::statement_entry(text));
+        for armored in log.people.sign_all(who, text) {
+            let signature = SignatureEntry { statement: Hex32::sha256(text), armored };
+            entries.push(Entry::Signature(signature).encode(NOW).unwrap());
+        }
+    };
+    (0..in_force).for_each(|n| add(&mandate(&format!("m{n}"), ""), &APPROVERS));
+    (0..revoked).for_each(|n| add(&revocation(&format!("r{n}"), &format!("m{n}")), &["ann"]));
+    (0..waiting).for_each(|n| add(&mandate(&format!("w{n}"), ""), &[]));
+    (log, entries)
 }
