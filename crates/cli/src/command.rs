@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use drieslot_register::Function;
+use drieslot_register::{Function, Hex32};
 
 use crate::writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
 
@@ -128,6 +128,8 @@ pub(crate) enum RegisterCommand {
     Init(RegisterInitArgs),
     /// Make the identity of a command line that hands statements in
     Client(ClientInitArgs),
+    /// Write statements, signatures and log as plain files, which stock ssh-keygen verifies
+    Export(RegisterExportArgs),
     /// Run it until SIGTERM
     Run(ServeArgs),
 }
@@ -139,6 +141,20 @@ pub(crate) struct RegisterInitArgs {
     /// The controller's name, as in the charter
     #[arg(long)]
     pub(crate) tenant: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegisterExportArgs {
+    /// New folder for the files
+    pub(crate) folder: PathBuf,
+    /// Read the register's journal in this folder, instead of asking the register
+    #[arg(long, value_name = "FOLDER", requires = "charter_sha256")]
+    pub(crate) journal: Option<PathBuf>,
+    /// SHA-256 of the charter, for --journal
+    #[arg(long, value_name = "HEX", requires = "journal")]
+    pub(crate) charter_sha256: Option<Hex32>,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod custodian;
 mod deny;
 mod dump;
 mod explain;
+mod export;
 mod failure;
 mod files;
 mod init;
@@ -65,6 +66,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Up(args) => up::up(&args).await,
         Command::Register(RegisterCommand::Init(args)) => init::register(&args),
         Command::Register(RegisterCommand::Client(args)) => init::client(&args),
+        Command::Register(RegisterCommand::Export(args)) => export::export(&args).await,
         Command::Register(RegisterCommand::Run(args)) => roles::register(&args).await,
         Command::Custodian(CustodianCommand::Init(args)) => custodian::init(&args),
         Command::Custodian(CustodianCommand::Run(args)) => custodian::run(&args).await,

@@ -15,6 +15,7 @@ use drieslot_register::{Receipt, Record, State, Status};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::export::Log;
 use crate::failure::failure;
 use crate::files;
 use crate::writing::check_size;
@@ -68,6 +69,12 @@ impl Register {
         let ready = tokio::time::timeout(READY_WITHIN, follower.ready()).await;
         ready.map_err(|_| self.silent())??;
         Ok(follower.state())
+    }
+
+    /// Every entry as it is, for whoever verifies them.
+    pub(crate) async fn log(&self) -> Result<Log> {
+        let (entries, note) = self.client.log().await?;
+        Ok(Log { entries, note, charter_sha256: self.access.register.charter_sha256 })
     }
 
     /// The same, also before its charter is in force: that one is handed in too.

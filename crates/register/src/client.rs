@@ -70,6 +70,29 @@ impl RegisterClient {
         if status == 200 { Ok(text) } else { Err(ClientError::Refused { status, why: text }) }
     }
 
+    /// All entries there are now, and the signed note over exactly those; nothing of it is verified here.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub async fn log(&self) -> Result<(Vec<Vec<u8>>, String), ClientError> {
+        let mut entries: Vec<Vec<u8>> = Vec::new();
+        loop {
+            let answer = self.entries(entries.len() as u64, Duration::ZERO).await?;
+            let none_came = answer.entries.is_empty();
+            entries.extend(answer.entries.into_iter().map(|entry| entry.0));
+            if entries.len() as u64 == answer.size {
+                return Ok((entries, answer.checkpoint));
+            }
+            if none_came {
+                return Err(ClientError::Answer(format!(
+                    "it says {} entries but gives {}",
+                    answer.size,
+                    entries.len()
+                )));
+            }
+        }
+    }
+
     pub(crate) async fn entries(&self, from: u64, wait: Duration) -> Result<EntriesAnswer, ClientError> {
         let target = format!("/entries?from={from}&wait_s={}", wait.as_secs());
         read(self.link.get_within(&target, wait + Duration::from_secs(5)).await?)

@@ -154,6 +154,26 @@ impl Drop for Follower {
     }
 }
 
+/// Whether a signed note is that of exactly the entries that `fold` and `peaks` have taken. The pinned charter names the
+/// register's key, so it is known from the first entry on.
+///
+/// # Errors
+/// Why it is not.
+pub fn check_checkpoint(fold: &State, peaks: &Peaks, note: &str) -> Result<(), String> {
+    let first = fold.statements().first().map(|record| Arc::clone(&record.statement));
+    let Some(Statement::Charter(charter)) = first.as_deref() else {
+        return Err("its first statement is no charter".into());
+    };
+    let key = read_key("the register", &charter.register.key)?;
+    let public = key.ed25519().ok_or("the register's key is not ed25519")?.0;
+    let verifier = Verifier::new(&origin(&charter.tenant), public).map_err(|error| error.to_string())?;
+    let checkpoint = Checkpoint::open(note, &verifier).map_err(|error| error.to_string())?;
+    match checkpoint.size == peaks.size() && checkpoint.root == peaks.root() {
+        true => Ok(()),
+        false => Err("its signed checkpoint is not that of the entries it gave before: it was rewritten".into()),
+    }
+}
+
 /// The background task.
 struct Following {
     client: Arc<RegisterClient>,
@@ -203,26 +223,10 @@ impl Following {
         }
         self.seen.as_ref().map_or(Ok(()), |seen| seen.all_of_it(held))?;
         if held > 0 {
-            self.check_checkpoint(&answer.checkpoint)?;
+            check_checkpoint(&self.fold, &self.peaks, &answer.checkpoint)?;
         }
         self.confirmed();
         Ok(())
-    }
-
-    /// The pinned charter names the register's key, so it is known from the first entry on.
-    fn check_checkpoint(&self, note: &str) -> Result<(), String> {
-        let first = self.fold.statements().first().map(|record| Arc::clone(&record.statement));
-        let Some(Statement::Charter(charter)) = first.as_deref() else {
-            return Err("its first statement is no charter".into());
-        };
-        let key = read_key("the register", &charter.register.key)?;
-        let public = key.ed25519().ok_or("the register's key is not ed25519")?.0;
-        let verifier = Verifier::new(&origin(&charter.tenant), public).map_err(|error| error.to_string())?;
-        let checkpoint = Checkpoint::open(note, &verifier).map_err(|error| error.to_string())?;
-        match checkpoint.size == self.peaks.size() && checkpoint.root == self.peaks.root() {
-            true => Ok(()),
-            false => Err("its signed checkpoint is not that of the entries it gave before: it was rewritten".into()),
-        }
     }
 
     fn confirmed(&mut self) {
