@@ -171,12 +171,18 @@ impl Record {
         }
     }
 
-    /// Finds whose key it is and whether their signature counts here.
-    pub(crate) fn admit_signer(&self, charter: &Charter, signed: &Signed) -> Result<Signer, Refusal> {
+    /// Finds whose key it is and whether their signature counts here. `now` is the charter in force, where `charter` is one that is
+    /// to take its place.
+    pub(crate) fn admit_signer(
+        &self,
+        charter: &Charter,
+        now: Option<&Charter>,
+        signed: &Signed,
+    ) -> Result<Signer, Refusal> {
         let key = &signed.key;
         let refuse = |why: String| Err(Refusal::Signer(why));
         let found = match &self.rule {
-            Rule::Succession(succession) => succession.signer(key),
+            Rule::Succession(succession) => succession.person(key),
             Rule::Custodians => custodian(charter, key),
             Rule::Everyone(_) | Rule::Quorums(_) | Rule::FunctionAndAnother(..) | Rule::AnyOfficer => {
                 person(charter, key)
@@ -190,14 +196,8 @@ impl Record {
         if !self.rule.counts(&signer) {
             return refuse(format!("a {} does not need the signature of {}", self.kind(), signer.name));
         }
-        let verifies = match &self.rule {
-            Rule::Custodians => false,
-            Rule::Succession(succession) => succession.verifies_user(key),
-            Rule::Everyone(_) | Rule::Quorums(_) | Rule::FunctionAndAnother(..) | Rule::AnyOfficer => {
-                charter.verifies_users_of(signer.function)
-            }
-        };
-        if verifies && !signed.user_verified {
+        if !signed.user_verified && (charter.verifies_user_of(key) || now.is_some_and(|now| now.verifies_user_of(key)))
+        {
             return refuse(format!(
                 "the charter wants the security key of {} to verify its user, and it did not: sign again, with its PIN or \
                  fingerprint (a key made by `ssh-keygen -O verify-required` always asks)",

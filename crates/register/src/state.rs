@@ -307,8 +307,8 @@ impl State {
         self.check_unsettled(&record)?;
         let signed = signing_key(record.text.as_bytes(), &entry.armored)?;
         let signer = match (record.statement.as_ref(), &self.charter) {
-            (Statement::Charter(charter), _) => record.admit_signer(charter, &signed)?,
-            (_, Some(charter)) => record.admit_signer(charter, &signed)?,
+            (Statement::Charter(charter), now) => record.admit_signer(charter, now.as_deref(), &signed)?,
+            (_, Some(charter)) => record.admit_signer(charter, None, &signed)?,
             (_, None) => return contradicts("the charter is not in force yet"),
         };
         self.check_own_removal(&record.statement, &signer)?;

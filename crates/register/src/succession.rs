@@ -22,8 +22,6 @@ pub(crate) struct Succession {
 struct Known {
     signer: Signer,
     key: KeyData,
-    /// Whether the charter that names it wants the key to verify its user.
-    verifies: bool,
 }
 
 type Named<'a> = (&'a String, &'a String);
@@ -31,22 +29,18 @@ type Named<'a> = (&'a String, &'a String);
 /// Each with the key it signs with; `signer` finds whose a key is.
 fn known<'a>(
     all: impl Iterator<Item = Named<'a>>,
-    signer: impl Fn(&KeyData) -> Option<(Signer, bool)>,
+    signer: impl Fn(&KeyData) -> Option<Signer>,
 ) -> Result<Vec<Known>, String> {
     let found = all.map(|(name, key)| {
         let key = read_key(name, key)?;
-        let (signer, verifies) = signer(&key).ok_or_else(|| format!("the key of {name} is nobody's"))?;
-        Ok(Known { signer, key, verifies })
+        let signer = signer(&key).ok_or_else(|| format!("the key of {name} is nobody's"))?;
+        Ok(Known { signer, key })
     });
     found.collect()
 }
 
 fn persons(charter: &Charter) -> Result<Vec<Known>, String> {
-    known(charter.person.iter().map(|one| (&one.name, &one.key)), |key| {
-        let signer = person(charter, key)?;
-        let verifies = charter.verifies_users_of(signer.function);
-        Some((signer, verifies))
-    })
+    known(charter.person.iter().map(|one| (&one.name, &one.key)), |key| person(charter, key))
 }
 
 impl Succession {
@@ -74,28 +68,19 @@ impl Succession {
             }
         }
         let custodians = now.custodian.iter().map(|one| (&one.name, &one.key));
-        let custodians = known(custodians, |key| Some((custodian(now, key)?, false)))?;
+        let custodians = known(custodians, |key| custodian(now, key))?;
         let (new, mut old) = (persons(new)?, persons(now)?);
         if let Some(back) = new.iter().find(|one| former.contains(&one.key)) {
             return Err(format!("the key of `{}` was taken away: make a new one", back.signer.name));
         }
         let named = |one: &Known| new.iter().any(|other| other.signer.name == one.signer.name);
-        let stays = |one: &Known| new.iter().any(|other| other.signer == one.signer && other.key == one.key);
-        old.retain(|one| stays(one) || !named(one));
+        old.retain(|one| new.contains(one) || !named(one));
         Ok(Self { new, old, custodians, quorum: now.quorum })
     }
 
-    fn all(&self) -> impl Iterator<Item = &Known> {
-        self.new.iter().chain(&self.old).chain(&self.custodians)
-    }
-
-    pub(crate) fn signer(&self, key: &KeyData) -> Option<Signer> {
-        self.all().find(|one| one.key == *key).map(|one| one.signer.clone())
-    }
-
-    /// Whether either charter wants the key to verify its user.
-    pub(crate) fn verifies_user(&self, key: &KeyData) -> bool {
-        self.all().any(|one| one.key == *key && one.verifies)
+    pub(crate) fn person(&self, key: &KeyData) -> Option<Signer> {
+        let known = self.new.iter().chain(&self.old).chain(&self.custodians).find(|one| one.key == *key);
+        known.map(|one| one.signer.clone())
     }
 
     /// What is still missing, each as a phrase.

@@ -189,14 +189,18 @@ impl Charter {
         Ok(())
     }
 
-    /// Whether persons of this function (the head where there is none) sign only with a PIN or a finger.
-    pub(crate) fn verifies_users_of(&self, function: Option<Function>) -> bool {
-        self.user_verification.contains(&function.map_or(Duty::Head, Duty::from))
+    fn verified(&self) -> impl Iterator<Item = &Person> {
+        self.person.iter().filter(|one| self.user_verification.contains(&one.function))
+    }
+
+    /// Whether this is the key of a person who signs only with a PIN or a finger.
+    pub(crate) fn verifies_user_of(&self, key: &KeyData) -> bool {
+        self.verified().any(|one| read_key(&one.name, &one.key).as_ref() == Ok(key))
     }
 
     /// Otherwise there were officers whose signature never counts.
     fn check_verification(&self) -> Result<(), String> {
-        for person in self.person.iter().filter(|one| self.verifies_users_of(one.function.function())) {
+        for person in self.verified() {
             if !is_security_key(&read_key(&person.name, &person.key)?) {
                 return Err(format!(
                     "the charter wants user verification of {}, so their key must be a security key: sk-ssh-ed25519@openssh.com or \
