@@ -162,7 +162,8 @@ impl Agent {
     }
 
     fn ask(&mut self, bytes: &[u8]) -> Result<Signature> {
-        let hint = "see that it is not locked, that the security key is there and was touched, and that a question of the agent was answered";
+        let hint = "see that it is not locked, that a security key is there and was touched, and that the agent's question \
+                    was answered";
         self.client.sign(&self.key, bytes).map_err(|error| match error {
             AgentError::RemoteFailure => failure("ssh-agent did not sign", hint),
             AgentError::UnknownMessageType(_)

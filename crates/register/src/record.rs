@@ -171,8 +171,8 @@ impl Record {
         }
     }
 
-    /// Finds whose key it is and whether their signature counts here. `now` is the charter in force, where `charter` is one that is
-    /// to take its place.
+    /// Finds whose key it is and whether their signature counts here. `now` is the charter in force, where `charter` is
+    /// one that is to take its place.
     pub(crate) fn admit_signer(
         &self,
         charter: &Charter,

@@ -203,8 +203,8 @@ impl Charter {
         for person in self.verified() {
             if !is_security_key(&read_key(&person.name, &person.key)?) {
                 return Err(format!(
-                    "the charter wants user verification of {}, so their key must be a security key: sk-ssh-ed25519@openssh.com or \
-                     sk-ecdsa-sha2-nistp256@openssh.com",
+                    "the charter wants user verification of {}, so their key must be a security key: \
+                     sk-ssh-ed25519@openssh.com or sk-ecdsa-sha2-nistp256@openssh.com",
                     person.name
                 ));
             }
