@@ -8,26 +8,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::Trial;
+use common::{DATABASE, Trial, data};
 
 const ALL: [&str; 5] = ["register", "custodian-structure", "custodian-access", "custodian-keys", "gateway"];
 const READ: &str = "SELECT body FROM note WHERE note_id = 1";
-const MANDATE: &str = r#"kind = "mandate"
-tenant = "trial-agency"
-id = "app-2"
-issued = "2025-01-01T00:00:00Z"
-principal = "app"
-database = "trial"
-purpose = "integration-course"
-legal_basis = "a test"
-valid_from = "2025-01-01T00:00:00Z"
-valid_until = "2100-01-01T00:00:00Z"
-
-[[grant]]
-table = "public.note"
-columns = ["body"]
-operations = ["read", "write", "search"]
-"#;
 
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("--archive").arg(from).arg(to).status().unwrap();
@@ -98,7 +82,11 @@ fn a_register_comes_back_from_its_newest_copy_and_an_old_one_is_noticed() {
         trial.start_part(part);
     }
     until(&trial, "still revoked", |said| said.sqlstate() == Some("42501"));
-    assert!(trial.sign_and_submit("app-2.toml", MANDATE, &["structure", "access", "keys"]).contains("in force"));
+    assert!(
+        trial
+            .sign_and_submit("app-2.toml", &data::small_mandate("app-2", DATABASE), &["structure", "access", "keys"])
+            .contains("in force")
+    );
     until(&trial, "readable again", |said| said.ok);
     assert_eq!(trial.app_ok(READ), "first");
 }
@@ -163,7 +151,7 @@ fn a_gateway_and_an_officer_s_only_key_are_replaced_by_another_charter() {
     let said = trial.drieslot_ok(["submit", &charter, "--register", &trial.register_toml()]);
     assert!(said.contains("1 of keys in office, or its custodian"), "the new key speaks for itself alone: {said}");
     let custodian = trial.data().join("custodian-keys/config.toml").display().to_string();
-    let mandate = trial.write("mandate-2.toml", MANDATE).display().to_string();
+    let mandate = trial.write("mandate-2.toml", &data::small_mandate("app-2", DATABASE)).display().to_string();
     assert!(!trial.drieslot(["custodian", "sign", &mandate, "--config", &custodian]).status.success(), "a mandate");
     trial.drieslot_ok(["custodian", "sign", &charter, "--config", &custodian]);
     trial.submit(&charter);
@@ -186,6 +174,6 @@ fn a_gateway_and_an_officer_s_only_key_are_replaced_by_another_charter() {
     until(&trial, "readable", |said| said.ok);
     assert_eq!(trial.app_ok(READ), "first");
     std::fs::rename(made("new-keys"), trial.data().join("officers/keys")).unwrap();
-    let again = MANDATE.replacen("app-2", "app-3", 1);
+    let again = data::small_mandate("app-3", DATABASE);
     assert!(trial.sign_and_submit("app-3.toml", &again, &["structure", "access", "keys"]).contains("in force"));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::psql::{Said, run};
-use common::{DATABASE, Trial};
+use common::{DATABASE, Trial, data};
 use drieslot_link::{Client, Fingerprint, Response, TlsIdentity};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -29,22 +29,6 @@ column = [
   { name = "note_id", class = 1, protection = "plain" },
   { name = "body", class = 3, protection = "sealed", type = "text", domain = "trial.public.note.body" },
 ]
-"#;
-const MANDATE: &str = r#"kind = "mandate"
-tenant = "trial-agency"
-id = "town-app"
-issued = "2025-01-01T00:00:00Z"
-principal = "app"
-database = "town"
-purpose = "integration-course"
-legal_basis = "a test"
-valid_from = "2025-01-01T00:00:00Z"
-valid_until = "2100-01-01T00:00:00Z"
-
-[[grant]]
-table = "public.note"
-columns = ["body"]
-operations = ["read", "write", "search"]
 "#;
 const READ: &str = "SELECT body FROM note WHERE note_id = 1";
 
@@ -88,7 +72,9 @@ impl Tenants {
         });
         let all = ["structure", "access", "keys"];
         assert!(town.sign_and_submit("town.toml", CLASSIFICATION, &all).contains("in force"));
-        assert!(town.sign_and_submit("town-app.toml", MANDATE, &all).contains("in force"));
+        assert!(
+            town.sign_and_submit("town-app.toml", &data::small_mandate("town-app", TOWN), &all).contains("in force")
+        );
         let tenants = Self { agency, town };
         let made =
             "CREATE TABLE note (note_id integer PRIMARY KEY, body text); INSERT INTO note VALUES (1, 'of the town')";

@@ -124,15 +124,22 @@ pub(crate) struct Outcome<'a> {
     pub(crate) tag: Option<&'a str>,
 }
 
-/// Written when a statement was not allowed.
+/// Whose statement it is.
 #[derive(Serialize)]
-pub(crate) struct Refused<'a> {
+pub(crate) struct Actor<'a> {
     pub(crate) session: &'a str,
     pub(crate) principal: &'a str,
     pub(crate) client: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) end_user: Option<Person<'a>>,
     pub(crate) database: &'a str,
+}
+
+/// Written when a statement was not allowed.
+#[derive(Serialize)]
+pub(crate) struct Refused<'a> {
+    #[serde(flatten)]
+    pub(crate) actor: Actor<'a>,
     pub(crate) sqlstate: &'a str,
     pub(crate) why: &'a str,
 }
@@ -140,10 +147,8 @@ pub(crate) struct Refused<'a> {
 /// Written when the firewall does not allow a statement; where it only reports, the first time.
 #[derive(Serialize)]
 pub(crate) struct Judged<'a> {
-    pub(crate) session: &'a str,
-    pub(crate) principal: &'a str,
-    pub(crate) client: &'a str,
-    pub(crate) database: &'a str,
+    #[serde(flatten)]
+    pub(crate) actor: Actor<'a>,
     /// `refused` or `passed`.
     pub(crate) outcome: &'static str,
     pub(crate) fingerprint: &'a str,

@@ -22,6 +22,28 @@ column = [
   { name = "body", class = 3, protection = "sealed", type = "text" },
 ]
 "#;
+/// All that can be done with the protected column of the small tables.
+pub(crate) fn small_mandate(id: &str, database: &str) -> String {
+    format!(
+        r#"kind = "mandate"
+tenant = "trial-agency"
+id = "{id}"
+issued = "2025-01-01T00:00:00Z"
+principal = "app"
+database = "{database}"
+purpose = "integration-course"
+legal_basis = "a test"
+valid_from = "2025-01-01T00:00:00Z"
+valid_until = "2100-01-01T00:00:00Z"
+
+[[grant]]
+table = "public.note"
+columns = ["body"]
+operations = ["read", "write", "search"]
+"#
+    )
+}
+
 /// Rows that no test data resembles; ids from 901. Through the gateway only.
 const PLANT: &str = include_str!("plant.sql");
 

@@ -9,11 +9,11 @@ use drieslot_sql::{self as sql, Catalog, Statement, Use};
 use super::cells::Column;
 use super::expect::{Expect, Look, Prepared, Run};
 use super::load::{Load, Part};
-use super::{Session, Stall};
+use super::{Session, Stall, Who};
 use crate::catalogs::{Basis, Planned};
 use crate::firewall::{Decision, Stopped};
 use crate::refusal::Refusal;
-use crate::trace::{Intent, Judged, Refused, Touched};
+use crate::trace::{Actor, Intent, Judged, Refused, Touched};
 
 /// What the session knows; `None` is to be looked up before the next plan.
 #[derive(Default)]
@@ -232,15 +232,8 @@ impl Session {
         let Stopped { why, fingerprint } = &stopped;
         let who = &self.who;
         tracing::warn!(principal = %who.principal, fingerprint, refused, why, "the firewall does not allow a statement");
-        let entry = Judged {
-            session: &who.session,
-            principal: &who.principal,
-            client: &who.client,
-            database: &who.database,
-            outcome: if refused { "refused" } else { "passed" },
-            fingerprint,
-            why,
-        };
+        let entry =
+            Judged { actor: self.actor(), outcome: if refused { "refused" } else { "passed" }, fingerprint, why };
         let _ = self.shared.trace.append("firewall", &entry);
         if let Some(recording) = &self.shared.recording {
             recording.note(text);
@@ -251,16 +244,13 @@ impl Session {
         if refused { Err(refusal) } else { Ok(()) }
     }
 
+    fn actor(&self) -> Actor<'_> {
+        let Who { session, principal, database, client, .. } = &self.who;
+        Actor { session, principal, client, end_user: self.own.now().person(), database }
+    }
+
     pub(super) fn leave_trace_of_refusal(&self, refusal: &Refusal) {
-        let entry = Refused {
-            session: &self.who.session,
-            principal: &self.who.principal,
-            client: &self.who.client,
-            end_user: self.own.now().person(),
-            database: &self.who.database,
-            sqlstate: refusal.sqlstate,
-            why: &refusal.message,
-        };
+        let entry = Refused { actor: self.actor(), sqlstate: refusal.sqlstate, why: &refusal.message };
         // The client is refused whether or not this can be written.
         let _ = self.shared.trace.append("refused", &entry);
     }
