@@ -197,6 +197,37 @@ fn a_destroyed_custodian_is_made_anew_from_shares_and_the_data_are_readable_agai
 }
 
 #[test]
+fn each_custodian_in_turn_and_then_all_three_are_lost_and_come_back() {
+    let mut world = World::new();
+    let parts = ["custodian-structure", "custodian-access", "custodian-keys"];
+    let mut kept = Vec::new();
+    for part in parts {
+        world.trial.stop_part(part);
+        let shares = world.escrow(part, &format!("{part}-shares")).unwrap();
+        kept.push((part, std::fs::read_to_string(world.config(part)).unwrap(), shares));
+        world.trial.start_part(part);
+    }
+    for (round, lost) in [&kept[..1], &kept[1..2], &kept[2..], &kept[..]].into_iter().enumerate() {
+        for (part, ..) in lost {
+            world.trial.stop_part(part);
+            std::fs::remove_dir_all(world.trial.data().join(part)).unwrap();
+        }
+        assert!(!world.readable(), "round {round}: data are read without a custodian");
+        for (part, config, shares) in lost {
+            let origin = format!("trial-agency/{part}");
+            let config = config.replace(&format!("\"{origin}\""), &format!("\"{origin}-{round}\""));
+            let fresh = world.trial.write("fresh.toml", &config);
+            let keys: Vec<&Path> = world.identities.iter().map(PathBuf::as_path).collect();
+            let done = world.recover(&fresh, &[&shares[1], &shares[2]], &keys, None);
+            assert!(done.status.success(), "round {round}, {part}: {}", text(&done.stderr));
+            std::fs::copy(&fresh, world.config(part)).unwrap();
+            world.trial.start_part(part);
+        }
+        assert!(world.readable(), "round {round}: the recovered custodians give no key");
+    }
+}
+
+#[test]
 fn an_escrowed_secret_goes_into_a_token_and_the_three_custodians_answer_with_it() {
     let mut world = World::new();
     let part = "custodian-structure";
