@@ -14,6 +14,8 @@ use crate::config::{self, FirewallMode, FirewallRule};
 const MAX_VERDICTS: usize = 10_000;
 const MAX_TEXT_BYTES: usize = 16 << 10;
 
+const BACKSLASHES: &str = "it has backslashes, and standard_conforming_strings is off";
+
 /// The rules of all principals that have one.
 pub(crate) struct Firewall(BTreeMap<String, Rule>);
 
@@ -69,9 +71,13 @@ impl Firewall {
     }
 
     /// Judges a text. What does not parse passes: the planner refuses it with its place.
-    pub(crate) fn judge(&self, principal: &str, text: &str) -> Decision {
+    pub(crate) fn judge(&self, principal: &str, text: &str, standard_strings: bool) -> Decision {
         let Some(rule) = self.0.get(principal) else { return Decision::Pass };
-        let (verdict, first) = rule.verdict(text);
+        let (verdict, first) = match standard_strings || !text.contains('\\') {
+            true => rule.verdict(text),
+            // Where a string ends cannot be told from its text alone.
+            false => (Err(Stopped { why: BACKSLASHES, fingerprint: String::new() }), true),
+        };
         match (verdict, rule.mode) {
             (Ok(()), _) => Decision::Pass,
             (Err(stopped), FirewallMode::Enforce) => Decision::Refuse(stopped),
@@ -132,4 +138,31 @@ fn read(path: &Path) -> Result<HashSet<String>, GatewayError> {
     let texts: HashSet<_> = texts.collect::<Result<_, _>>()?;
     tracing::info!(file = %path.display(), statements = texts.len(), "a list of the firewall is read");
     Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backslashes_do_not_hide_a_second_statement() {
+        let allowed = HashSet::from(["select a from t where b = $1".to_owned()]);
+        let rule = Rule {
+            mode: FirewallMode::Enforce,
+            allowed: Some(allowed),
+            denied: HashSet::new(),
+            verdicts: Mutex::default(),
+        };
+        let firewall = Firewall(BTreeMap::from([("app".to_owned(), rule)]));
+        let passes = |text: &str, standard| matches!(firewall.judge("app", text, standard), Decision::Pass);
+        // Without standard strings the first string ends at the second quote but one.
+        let text = r"SELECT a FROM t WHERE b = '\'; DELETE FROM t; --'";
+        assert!(passes(r"SELECT a FROM t WHERE b = '\'; COMMIT; --'", true));
+        assert!(!passes(text, true) && !passes(text, false));
+        let hidden = r"SELECT a FROM t WHERE b = '\' /* '; DELETE FROM t; -- */'";
+        assert!(!passes(hidden, false));
+        assert!(
+            passes("SELECT a FROM t WHERE b = 'x'", false) && passes("SET standard_conforming_strings = on", false)
+        );
+    }
 }

@@ -224,7 +224,7 @@ impl Session {
     }
 
     fn pass_firewall(&self, text: &str) -> Result<(), Refusal> {
-        let (stopped, refused) = match self.shared.firewall.judge(&self.who.principal, text) {
+        let (stopped, refused) = match self.shared.firewall.judge(&self.who.principal, text, self.standard_strings) {
             Decision::Pass => return Ok(()),
             Decision::Report(stopped) => (stopped, false),
             Decision::Refuse(stopped) => (stopped, true),
