@@ -25,7 +25,15 @@ use crate::files;
 
 /// Refuses what the register could not hold, with its size.
 pub(crate) fn check_size(text: &str, now: Timestamp) -> Result<()> {
-    let Err(error) = Entry::Statement(text.into()).encode(&now.to_string()) else { return Ok(()) };
+    entry(text, now).map(|_| ())
+}
+
+/// The entry that the register would hold.
+fn entry(text: &str, now: Timestamp) -> Result<Vec<u8>> {
+    let error = match Entry::Statement(text.into()).encode(&now.to_string()) {
+        Ok(entry) => return Ok(entry),
+        Err(error) => error,
+    };
     let quoted = serde_json::to_string(text).map_or(0, |quoted| quoted.len());
     if quoted < MAX_ENTRY_BYTES - 1_000 {
         return Err(error.into());
@@ -39,9 +47,7 @@ pub(crate) fn check_size(text: &str, now: Timestamp) -> Result<()> {
 
 /// Whether the register would take it now.
 fn check_admitted(state: &State, text: &str, now: Timestamp) -> Result<()> {
-    check_size(text, now)?;
-    let entry = Entry::Statement(text.into()).encode(&now.to_string())?;
-    let taken = State::clone(state).apply(state.revision(), &entry);
+    let taken = State::clone(state).apply(state.revision(), &entry(text, now)?);
     taken.map(|_| ()).map_err(|error| failure(error.to_string(), "the register would not take it: change what it says"))
 }
 

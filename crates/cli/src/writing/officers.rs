@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use drieslot_register::Function;
-use drieslot_register::statement::{Charter, NewOfficer, Officers, Statement};
+use drieslot_register::statement::{Charter, NewOfficer, Officers, Statement, check_name};
 use jiff::Timestamp;
 use ssh_key::{HashAlg, PublicKey};
 
@@ -66,18 +66,14 @@ fn difference(charter: &Charter, change: &Officers) -> String {
     let (count, quorum) = (staying.len() + change.add.len(), charter.quorum.of(change.function));
     text.push_str(&format!("  {count} officers, of whom {quorum} must sign\n"));
     if count == quorum {
-        text.push_str("  ! if one of them loses their key, the function can never change its officers again\n");
+        text.push_str("  ! if one of them loses their key, only another charter can change the function's officers\n");
     }
     text
 }
 
 /// Checked in full when the text is made; here so that who types it knows at once.
 pub(super) fn id(text: &str) -> Result<String, String> {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-    match (1..=100).contains(&text.len()) && text.bytes().all(allowed) {
-        true => Ok(text.to_owned()),
-        false => Err(format!("`{text}` must be 1 to 100 of a-z, 0-9, `.`, `_` and `-`")),
-    }
+    check_name("id", text).map(|()| text.to_owned())
 }
 
 /// `NAME=KEY`, where the key may be in a file; its comment is left out. Which kinds are taken the register decides.

@@ -109,14 +109,7 @@ fn ended_by_force(trial: &mut Trial, runtime: &Runtime) {
 fn what_an_exchange_could_not_bring_along_is_named_before() {
     let trial = Trial::start_quiet(&dump(), &classification());
     trial.open_rotation(&COMPARED, "rotation.toml");
-    let out = trial.folder.path().join("x.toml").display().to_string();
-    let refused = |sql: &str, undo: &str, wanted: &str| {
-        trial.superuser(DATABASE, sql);
-        let output = trial.drieslot(["keys", "rotate", "--config", &trial.config(), "--out", &out]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(wanted) && said.contains("hint:"), "{sql}: {said}");
-        trial.superuser(DATABASE, undo);
-    };
+    let refused = |sql: &str, undo: &str, wanted: &str| trial.is_in_the_way(sql, undo, wanted);
     refused("CREATE VIEW codes AS SELECT code FROM client", "DROP VIEW codes", "view public.codes");
     refused("CREATE PUBLICATION all_of_it FOR TABLE visit", "DROP PUBLICATION all_of_it", "publication all_of_it");
     let check = "ALTER TABLE badge ADD CONSTRAINT odd CHECK (code <> '\\x1234'::bytea)";

@@ -31,6 +31,16 @@ use world::{COMPARED, DOMAINS, classification, dump};
 const APPLICATIONS: usize = 3;
 
 impl Trial {
+    /// The worker refuses to begin once this was done, and names what stands in the way.
+    fn is_in_the_way(&self, sql: &str, undo: &str, wanted: &str) {
+        self.superuser(DATABASE, sql);
+        let out = self.folder.path().join("x.toml").display().to_string();
+        let output = self.drieslot(["keys", "rotate", "--config", &self.config(), "--out", &out]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(wanted) && said.contains("hint:"), "{sql}: {said}");
+        self.superuser(DATABASE, undo);
+    }
+
     pub(crate) fn config(&self) -> String {
         self.data().join("gateway/config.toml").display().to_string()
     }
@@ -210,15 +220,8 @@ fn what_stands_in_the_way_is_named_before_anything_is_touched() {
     let output = trial.drieslot(["keys", "rotate", "--config", &trial.config()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("no rotation") && said.contains("keys propose"), "{said}");
-    let out = trial.folder.path().join("x.toml").display().to_string();
     trial.open_rotation(&DOMAINS, "rotation.toml");
-    let refused = |sql: &str, undo: &str, wanted: &str| {
-        trial.superuser(DATABASE, sql);
-        let output = trial.drieslot(["keys", "rotate", "--config", &trial.config(), "--out", &out]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(wanted) && said.contains("hint:"), "{sql}: {said}");
-        trial.superuser(DATABASE, undo);
-    };
+    let refused = |sql: &str, undo: &str, wanted: &str| trial.is_in_the_way(sql, undo, wanted);
     refused("CREATE TABLE younger () INHERITS (visit)", "DROP TABLE younger", "public.visit");
     refused("CREATE RULE r AS ON UPDATE TO visit DO ALSO NOTHING", "DROP RULE r ON visit", "has rules");
     refused("ALTER TABLE client OWNER TO postgres", "ALTER TABLE client OWNER TO drieslot_gateway", "does not own");

@@ -256,8 +256,7 @@ impl Exchange<'_> {
         let (mut types, mut checks, mut drops) = (Vec::new(), Vec::new(), Vec::new());
         for place in &own {
             let (map, column, id) = (map(place), &place.column, &place.protected.id);
-            let schema = quoted(&id.table.schema);
-            let function = format!("{schema}.{}", quoted(&format!("drieslot_new_{}_{}", place.oid, place.number)));
+            let function = new_cell_function(place);
             sql.run(&format!(
                 "CREATE OR REPLACE FUNCTION {function}(cell bytea) RETURNS bytea LANGUAGE plpgsql STABLE STRICT \
                  SET search_path = pg_catalog AS 'DECLARE made bytea; BEGIN SELECT m.new INTO STRICT made FROM {map} m \
@@ -278,9 +277,7 @@ impl Exchange<'_> {
             sql.run(&format!("ALTER TABLE {table} {}", commands.join(", "))).await?;
         }
         for place in own {
-            let schema = quoted(&place.protected.id.table.schema);
-            let function = quoted(&format!("drieslot_new_{}_{}", place.oid, place.number));
-            sql.run(&format!("DROP FUNCTION {schema}.{function}(bytea)")).await?;
+            sql.run(&format!("DROP FUNCTION {}(bytea)", new_cell_function(place))).await?;
             sql.run(&format!("DROP TABLE {}", map(place))).await?;
         }
         Ok(())
@@ -400,6 +397,12 @@ impl Exchange<'_> {
         }
         Ok(cells)
     }
+}
+
+/// Gives the new cell of an old one, while the table is written anew.
+fn new_cell_function(place: &Place) -> String {
+    let name = format!("drieslot_new_{}_{}", place.oid, place.number);
+    format!("{}.{}", quoted(&place.protected.id.table.schema), quoted(&name))
 }
 
 fn pairs(old: &[Bytes], new: &[Vec<u8>]) -> [Parameter; 2] {

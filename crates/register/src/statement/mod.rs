@@ -22,7 +22,7 @@ pub use classification::{Classification, ColumnEntry, ProtectionWord, TableEntry
 pub use hours::{Day, Hours, TimeOfDay};
 pub use officers::{Denial, Denied, NewOfficer, Officers};
 pub use rotation::{DomainPolicy, EndedEpoch, KeyPolicy, NewEpoch, Retirement, Rotation};
-pub use words::{Duty, Function, Hex32, HexError, Kind};
+pub use words::{Duty, Function, Hex32, HexError, Kind, check_name};
 
 /// A mandate: who may do what to which columns, why, until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

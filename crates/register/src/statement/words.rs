@@ -188,7 +188,7 @@ impl<'de> Deserialize<'de> for Hex32 {
 }
 
 /// Ids, tenants and names of parts: they appear in file names, journal origins and logs.
-pub(crate) fn check_name(field: &str, name: &str) -> Result<(), String> {
+pub fn check_name(field: &str, name: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     match (1..=100).contains(&name.len()) && name.bytes().all(allowed) {
         true => Ok(()),
