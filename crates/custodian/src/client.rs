@@ -1,4 +1,4 @@
-//! The gateway's side: asks three custodians, combines, checks, caches under lease, and drops on revocation.
+//! The side of gateways and usage servers: asks three custodians, combines, checks, caches under lease, and drops on revocation.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use drieslot_link::{Fingerprint, TlsIdentity};
 use drieslot_register::follow::Follower;
-use drieslot_register::{Function, State};
+use drieslot_register::{FIRST_EPOCH, Function, State};
 use drieslot_schema::Domain;
-use drieslot_seal::CellKey;
+use drieslot_seal::{CellKey, SubjectKey};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -184,6 +184,21 @@ impl Keyring {
             Some(error) => Err(error),
             None => self.ask(domain, epoch, &mut pause).await.map_err(|(error, _)| error),
         }
+    }
+
+    /// The key of subjects' pseudonyms, from the cache or from the custodians.
+    ///
+    /// # Errors
+    /// Any [`KeyError`] but `Config`.
+    pub async fn subject_key(&self) -> Result<SubjectKey, KeyError> {
+        let domain = Domain::subjects();
+        let key = self.cell_key(&domain, FIRST_EPOCH).await?;
+        SubjectKey::new(key).map_err(|error| KeyError::Unconfirmed { domain, why: error.to_string() })
+    }
+
+    /// The key of subjects' pseudonyms where it is held, its lease runs, and the register still allows it. Never waits.
+    pub fn cached_subject_key(&self) -> Option<SubjectKey> {
+        self.cached(&Domain::subjects(), FIRST_EPOCH).and_then(|key| SubjectKey::new(key).ok())
     }
 
     /// The key where it is held, its lease runs, and the register still allows it. Never waits.

@@ -165,7 +165,7 @@ struct LimitedEntry {
 
 fn gateway_name(state: &State, peer: &Fingerprint) -> String {
     match state.part(peer) {
-        Some(Part::Gateway { name }) => name,
+        Some(Part::Gateway { name } | Part::Usage { name }) => name,
         Some(Part::Custodian { .. } | Part::Register) | None => String::new(),
     }
 }
@@ -208,8 +208,9 @@ impl Custodian {
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> Result<(), CustodianError> {
         let identity = Arc::new(TlsIdentity::load(&self.config.identity)?);
         let door = Arc::clone(&self);
-        let authorise =
-            move |peer: &Fingerprint| matches!(door.follower.state().part(peer), Some(Part::Gateway { .. }));
+        let authorise = move |peer: &Fingerprint| {
+            matches!(door.follower.state().part(peer), Some(Part::Gateway { .. } | Part::Usage { .. }))
+        };
         let windows = Arc::clone(&self);
         let measured = Arc::clone(&self);
         let metrics = drieslot_link::serve_metrics(self.config.metrics, move || measured.metrics());

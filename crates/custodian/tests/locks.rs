@@ -47,6 +47,52 @@ async fn three_custodians_make_a_key_and_each_journals_it_first() {
 }
 
 #[tokio::test]
+async fn a_usage_server_and_gateways_share_the_key_of_subjects_and_it_has_no_other() {
+    let mut world = World::new(900).await;
+    let usage = Arc::clone(&world.usage);
+    let (told, follower) = world.keyring_of(&usage, world.addresses()).await;
+    let (gateway, _) = world.keyring().await;
+    assert!(gateway.cached_subject_key().is_none());
+    let (a, b) = tokio::join!(told.subject_key(), gateway.subject_key());
+    let who = |key: &drieslot_seal::SubjectKey| key.pseudonym(&person(), b"85073003328").unwrap();
+    assert_eq!(who(&a.unwrap()), who(&b.unwrap()));
+    assert!(gateway.cached_subject_key().is_some());
+    let check = follower.state().key_check(&Domain::subjects(), 1).unwrap();
+    gateway.cell_key(&person(), 1).await.unwrap();
+
+    // Neither by its own view of the register, nor by that of the custodians.
+    assert!(matches!(told.cell_key(&person(), 1).await, Err(KeyError::Denied(_))));
+    for running in world.custodians.values() {
+        let client = Client::new(&usage, running.tls, &running.address).unwrap();
+        let ask = |domain: &str| {
+            let revision = follower.state().revision();
+            let body = format!("{{\"domain\":\"{domain}\",\"epoch\":1,\"revision\":{revision}}}");
+            client.post_for_answer("/share", body.into_bytes())
+        };
+        assert_eq!(ask("drieslot/subjects").await.unwrap().status, 200);
+        for domain in ["person", "civic.public.newcomers.name", "nobody"] {
+            let Response { status, body, .. } = ask(domain).await.unwrap();
+            assert_eq!(status, 403);
+            assert!(String::from_utf8(body.to_vec()).unwrap().contains("gets the key of subjects and no column's"));
+        }
+    }
+    for function in Function::ALL {
+        world.stop(function).await;
+        let shares = world.journal(function, "share");
+        let of = |part: &str, domain: &str, outcome: &str| {
+            let entry = |one: &&serde_json::Map<String, serde_json::Value>| {
+                (&one["gateway"], &one["domain"], &one["outcome"]) == (&part.into(), &domain.into(), &outcome.into())
+            };
+            shares.iter().filter(entry).count()
+        };
+        assert_eq!(of("usage-1", "drieslot/subjects", "granted"), 2);
+        assert_eq!(of("gateway-1", "drieslot/subjects", "granted"), 1);
+        assert_eq!((of("usage-1", "person", "refused"), of("usage-1", "person", "granted")), (1, 0));
+    }
+    assert_eq!(check.domain, "drieslot/subjects");
+}
+
+#[tokio::test]
 async fn two_of_three_custodians_make_no_key() {
     let world = World::new(900).await;
     let all = world.addresses();

@@ -6,6 +6,7 @@
 
 pub mod client;
 mod difference;
+mod domain_use;
 pub mod entry;
 mod epochs;
 mod exchange;

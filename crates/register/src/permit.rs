@@ -101,7 +101,8 @@ pub struct Denied {
 /// A domain's key may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// The mandate that lasts longest, or `rotation` and the id of the rotation that lets its worker have the key.
+    /// The mandate that lasts longest; or `rotation` and the id of the rotation that lets its worker have the key; or
+    /// `classification` and the id of one that names a subject.
     pub mandate: String,
     /// When that ends.
     pub valid_until: Timestamp,
@@ -129,6 +130,11 @@ pub enum Part {
     },
     /// A gateway.
     Gateway {
+        /// Its name.
+        name: String,
+    },
+    /// A server that tells citizens who looked at what is about them.
+    Usage {
         /// Its name.
         name: String,
     },

@@ -13,9 +13,9 @@ use crate::Refusal;
 use crate::entry::{Entry, SignatureEntry};
 use crate::epochs::{Epochs, EpochsInUse, OpenRotation};
 use crate::loosening::loosened;
-use crate::mandates::{Mandates, why_not};
+use crate::mandates::Mandates;
 use crate::officers::{changed, taken_away};
-use crate::permit::{Asker, Denied, DomainDenied, Operation, Part, Permit, Use};
+use crate::permit::{Asker, Denied, Operation, Part, Permit};
 use crate::record::{Record, Rule, Signer, Status};
 use crate::signature::signing_key;
 use crate::statement::{
@@ -39,9 +39,9 @@ pub struct State {
     by_sha256: BTreeMap<Hex32, usize>,
     by_id: BTreeMap<(Kind, String), usize>,
     /// In force, by database: id and words.
-    classifications: BTreeMap<String, (String, Arc<schema::Classification>)>,
+    pub(crate) classifications: BTreeMap<String, (String, Arc<schema::Classification>)>,
     /// In force.
-    mandates: Mandates,
+    pub(crate) mandates: Mandates,
     /// In force.
     key_checks: BTreeMap<(Domain, u16), Arc<KeyCheck>>,
     epochs: Epochs,
@@ -266,7 +266,10 @@ impl State {
 
     fn admit_key_check(&self, check: &KeyCheck) -> Result<Rule, Refusal> {
         let domain = Domain(check.domain.clone());
-        if !self.classifications.values().any(|(_, words)| words.protected().any(|one| one.domain == domain)) {
+        let of_column =
+            || self.classifications.values().any(|(_, words)| words.protected().any(|one| one.domain == domain));
+        let of_subjects = domain == Domain::subjects() && self.names_a_subject().is_some();
+        if !of_subjects && !of_column() {
             return contradicts(format!("no classification in force has a domain `{domain}`"));
         }
         if !self.epochs_in_use(&domain).contains(check.epoch) {
@@ -425,10 +428,12 @@ impl State {
         let charter = self.charter.as_ref()?;
         let custodian = charter.custodian.iter().find(|part| part.tls == *tls);
         let gateway = charter.gateway.iter().find(|part| part.tls == *tls);
-        match (custodian, gateway) {
-            (Some(part), _) => Some(Part::Custodian { name: part.name.clone(), function: part.function }),
-            (None, Some(part)) => Some(Part::Gateway { name: part.name.clone() }),
-            (None, None) => (charter.register.tls == *tls).then_some(Part::Register),
+        let usage = charter.usage.iter().find(|part| part.tls == *tls);
+        match (custodian, gateway, usage) {
+            (Some(part), _, _) => Some(Part::Custodian { name: part.name.clone(), function: part.function }),
+            (None, Some(part), _) => Some(Part::Gateway { name: part.name.clone() }),
+            (None, None, Some(part)) => Some(Part::Usage { name: part.name.clone() }),
+            (None, None, None) => (charter.register.tls == *tls).then_some(Part::Register),
         }
     }
 
@@ -458,40 +463,6 @@ impl State {
             }));
         }
         self.mandates.permit(asker, now, uses)
-    }
-
-    /// May this gateway have the key of `domain` in `epoch` now?
-    ///
-    /// # Errors
-    /// [`DomainDenied`].
-    pub fn domain_use(
-        &self,
-        domain: &Domain,
-        epoch: u16,
-        gateway: &Fingerprint,
-        now: Timestamp,
-    ) -> Result<Use, DomainDenied> {
-        let deny = |why: String| Err(DomainDenied { domain: domain.clone(), why });
-        if let Some(why) = &self.closed {
-            return deny(why.to_string());
-        }
-        let Some(Part::Gateway { name }) = self.part(gateway) else {
-            return deny(format!("the TLS key {gateway} belongs to no gateway of the charter"));
-        };
-        if !self.epochs_in_use(domain).contains(epoch) {
-            return deny(match epoch < self.current_epoch(domain) {
-                true => format!("epoch {epoch} is retired"),
-                false => format!("epoch {epoch} is not in use"),
-            });
-        }
-        let valid = self.mandates.of_domain(domain).filter(|one| one.holds(now));
-        match valid.max_by_key(|one| one.mandate.valid_until) {
-            Some(one) => Ok(Use { mandate: one.mandate.id.clone(), valid_until: one.mandate.valid_until }),
-            None => match self.epochs.open(domain).filter(|open| open.worker == name) {
-                Some(open) => Ok(Use { mandate: format!("rotation {}", open.id), valid_until: Timestamp::MAX }),
-                None => deny(why_not(self.mandates.of_domain(domain), now)),
-            },
-        }
     }
 
     /// The check values that the three custodians signed for a domain's key.

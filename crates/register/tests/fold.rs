@@ -380,6 +380,48 @@ fn structure_alone_may_tighten_a_classification_but_not_loosen_it() {
 }
 
 #[test]
+fn a_subject_has_one_spelling_and_a_realm_and_no_domain_is_drieslots_own() {
+    let words = |text: &str| match Statement::parse(text).map_err(|refusal| refusal.to_string()) {
+        Ok(Statement::Classification(one)) => one.to_schema(),
+        Ok(other) => panic!("{other:?}"),
+        Err(why) => Err(why),
+    };
+    let realm = |text: &str| words(text).unwrap().subjects().next().unwrap().1.realm.0.clone();
+    let base = classification("c1", None, "");
+    assert_eq!(realm(&base), "person", "the domain of the protected column");
+    let by_id = base.replace("subject = \"national_number\"", "subject = \"id\"");
+    assert_eq!(realm(&by_id), "civic.public.newcomers.id");
+    let plain = "protection = \"plain\"";
+    assert_eq!(realm(&by_id.replacen(plain, "protection = \"plain\"\ndomain = \"customer\"", 1)), "customer");
+    let wrong = [
+        (base.replacen(plain, "protection = \"plain\"\ndomain = \"customer\"", 1), "leave them out"),
+        (by_id.replacen(plain, "protection = \"plain\"\ndomain = \"drieslot/x\"", 1), "Drieslot's own"),
+        (base.replace("domain = \"person\"", "domain = \"drieslot/subjects\""), "Drieslot's own"),
+        (base.replace("varchar(11)", "date"), "cannot be a table's subject"),
+        (base.replace("subject = \"national_number\"", "subject = \"nobody\""), "not among its columns"),
+    ];
+    for (text, why) in wrong {
+        let error = words(&text).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn the_key_of_subjects_is_given_while_a_classification_names_one() {
+    let mut log = Log::classified();
+    let subjects = Domain::subjects();
+    let used = log.state.domain_use(&subjects, 1, &log.gateway, now()).unwrap();
+    assert_eq!(used.mandate, "classification c1");
+    assert!(log.state.domain_use(&subjects, 2, &log.gateway, now()).is_err(), "it is never rotated");
+    assert!(log.state.domain_use(&subjects, 1, &Fingerprint::of_spki(b"nobody"), now()).is_err());
+    let rotation = "kind = \"rotation\"\ntenant = \"agency.example\"\nid = \"r1\"\nissued = \"2026-01-05T00:00:00Z\"\n\
+                    worker = \"gateway-1\"\nwhy = \"x\"\n[[domain]]\nname = \"drieslot/subjects\"\nepoch = 2\n";
+    assert!(matches!(log.submit(rotation), Err(Refusal::Contradicts(_))));
+    log.enact(&classification("c2", Some("c1"), "").replace("subject = \"national_number\"\n", ""));
+    assert!(log.state.domain_use(&subjects, 1, &log.gateway, now()).is_err(), "nobody needs it any more");
+}
+
+#[test]
 fn a_key_check_needs_three_custodians() {
     let mut log = Log::classified();
     let hex = |digit: &str| digit.repeat(64);

@@ -40,6 +40,20 @@ impl fmt::Display for Protection {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Domain(pub String);
 
+/// What names of domains begin with that no classification may give.
+const RESERVED: &str = "drieslot/";
+
+impl Domain {
+    /// The domain of the key that pseudonyms of subjects are made with. No column has it.
+    pub fn subjects() -> Self {
+        Self(format!("{RESERVED}subjects"))
+    }
+
+    fn is_reserved(&self) -> bool {
+        self.0.starts_with(RESERVED)
+    }
+}
+
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -128,6 +142,16 @@ pub enum Unlisted {
     Plain,
 }
 
+/// Whom a table's rows are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The column that says it, by name.
+    pub column: String,
+    /// Where equal values mean the same person: the domain of a protected column; of a plain one what the classification
+    /// says, or its own full name.
+    pub realm: Domain,
+}
+
 /// One classified table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -137,8 +161,8 @@ pub struct Table {
     pub columns: BTreeMap<String, Column>,
     /// What holds for its other columns.
     pub unlisted_columns: Unlisted,
-    /// The column that says whom a row is about.
-    pub subject: Option<String>,
+    /// Whom its rows are about.
+    pub subject: Option<Subject>,
 }
 
 /// The whole of one database. Made only by [`Classification::new`], which checks it.
@@ -196,6 +220,19 @@ pub enum ClassificationError {
     /// The subject is not a column of the table's list.
     #[error("table {0}: the subject column `{1}` is not among its columns")]
     UnknownSubject(TableId, String),
+    /// A value of the subject has several spellings, or names nobody.
+    #[error(
+        "{id}: a column of type {ty} cannot be a table's subject: use text, varchar(n), char(n), smallint, integer, bigint or uuid"
+    )]
+    SubjectType {
+        /// The column.
+        id: Box<ColumnId>,
+        /// Its type.
+        ty: LogicalType,
+    },
+    /// A domain whose name is kept for keys that are no column's.
+    #[error("domain `{0}`: names that begin with `{RESERVED}` are Drieslot's own")]
+    ReservedDomain(Domain),
 }
 
 fn not_ordered(ty: LogicalType) -> &'static str {
@@ -233,10 +270,8 @@ impl Classification {
             for protected in table.columns.values().filter_map(|column| column.protected.as_ref()) {
                 check_column(protected, &mut domains)?;
             }
-            if let Some(subject) = &table.subject
-                && !table.columns.contains_key(subject)
-            {
-                return Err(ClassificationError::UnknownSubject(table.id.clone(), subject.clone()));
+            if let Some(subject) = &table.subject {
+                check_subject(&table, subject)?;
             }
             let id = table.id.clone();
             if by_id.insert(id.clone(), table).is_some() {
@@ -266,15 +301,39 @@ impl Classification {
         self.unlisted_tables
     }
 
+    /// Every table's subject.
+    pub fn subjects(&self) -> impl Iterator<Item = (&Table, &Subject)> {
+        self.tables.values().filter_map(|table| Some((table, table.subject.as_ref()?)))
+    }
+
     /// Every protected column, by table and name.
     pub fn protected(&self) -> impl Iterator<Item = &Protected> {
         self.tables.values().flat_map(|table| table.columns.values()).filter_map(|column| column.protected.as_ref())
     }
 }
 
+/// Each person must have one spelling.
+fn check_subject(table: &Table, subject: &Subject) -> Result<(), ClassificationError> {
+    let Some(column) = table.columns.get(&subject.column) else {
+        return Err(ClassificationError::UnknownSubject(table.id.clone(), subject.column.clone()));
+    };
+    if subject.realm.is_reserved() {
+        return Err(ClassificationError::ReservedDomain(subject.realm.clone()));
+    }
+    match &column.protected {
+        Some(protected) if !protected.ty.names_a_subject() => {
+            Err(ClassificationError::SubjectType { id: Box::new(protected.id.clone()), ty: protected.ty })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Cells of one domain are compared as bytes, so they must be made alike; two sealed columns may share a domain whatever
 /// their types, but all columns of a domain have one protection.
 fn check_column(protected: &Protected, domains: &mut BTreeMap<Domain, Protected>) -> Result<(), ClassificationError> {
+    if protected.domain.is_reserved() {
+        return Err(ClassificationError::ReservedDomain(protected.domain.clone()));
+    }
     match (protected.protection, protected.ty.why_not_exact()) {
         (Protection::Exact, Some(why)) => {
             return Err(ClassificationError::NotExact { id: Box::new(protected.id.clone()), ty: protected.ty, why });

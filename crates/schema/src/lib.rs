@@ -10,8 +10,8 @@ mod mask;
 mod types;
 
 pub use classification::{
-    Class, Classification, ClassificationError, Column, ColumnId, Domain, Protected, Protection, Table, TableId,
-    Unlisted,
+    Class, Classification, ClassificationError, Column, ColumnId, Domain, Protected, Protection, Subject, Table,
+    TableId, Unlisted,
 };
 pub use element::Element;
 pub use enum_name::{EnumLabels, EnumName};

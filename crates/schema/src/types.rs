@@ -146,6 +146,29 @@ impl LogicalType {
         }
     }
 
+    /// Whether a value has one spelling, and can say whom a row is about.
+    pub const fn names_a_subject(self) -> bool {
+        match self {
+            Self::Text | Self::Varchar(_) | Self::Bpchar(_) | Self::Int2 | Self::Int4 | Self::Int8 | Self::Uuid => true,
+            Self::Bool
+            | Self::Float4
+            | Self::Float8
+            | Self::Numeric(_)
+            | Self::Bytea
+            | Self::Date
+            | Self::Time
+            | Self::Timestamp
+            | Self::Timestamptz
+            | Self::Interval
+            | Self::Json
+            | Self::Jsonb
+            | Self::Inet
+            | Self::Cidr
+            | Self::Array(_)
+            | Self::Enum(_) => false,
+        }
+    }
+
     /// Why equal values of the type may have different bytes, so that it cannot be `exact`; `None` where they have not.
     pub const fn why_not_exact(self) -> Option<&'static str> {
         match self {

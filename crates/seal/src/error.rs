@@ -57,6 +57,15 @@ pub enum SealError {
         /// The key's domain.
         given: Domain,
     },
+    /// The key of a column's domain was offered for pseudonyms of subjects.
+    #[error(
+        "pseudonyms of subjects are made with the key of domain `{}`, and the key given is of domain `{given}`",
+        Domain::subjects()
+    )]
+    NotOfSubjects {
+        /// The key's domain.
+        given: Domain,
+    },
     /// A name, or another part that goes into a derivation, is too long to be length-prefixed.
     #[error("a name of {len} bytes is too long to derive a key from")]
     NameTooLong {

@@ -23,6 +23,7 @@ const EXACT_KEY: &[u8] = b"drieslot exact key v1";
 const ORDERED_KEY: &[u8] = b"drieslot ordered key v1";
 const ORDER_CODE_KEY: &[u8] = b"drieslot order code key v1";
 const PSEUDONYM_KEY: &[u8] = b"drieslot pseudonym key v1";
+const SUBJECT_KEY: &[u8] = b"drieslot subject key v1";
 const SEARCH_KEY: &[u8] = b"drieslot search key v1";
 
 /// k_f: the secret of one function, held by its custodian only. 32 bytes.
@@ -128,6 +129,7 @@ pub struct CellKey {
     order_code: BlockKey,
     search: BlockKey,
     pseudonym: Secret32,
+    subject: Secret32,
 }
 
 /// A key of AES-256 as a pseudorandom function of single blocks: for order codes and for tokens.
@@ -146,7 +148,7 @@ impl BlockKey {
 }
 
 impl CellKey {
-    /// `HKDF-Expand(K, label)` for the label of each protection, order codes, tokens and pseudonyms, expanded.
+    /// `HKDF-Expand(K, label)` for the label of each protection, order codes, tokens, pseudonyms and subjects, expanded.
     ///
     /// # Errors
     /// `Library`.
@@ -157,7 +159,8 @@ impl CellKey {
         let order_code = BlockKey::new(&hkdf_expand(&key.0, ORDER_CODE_KEY))?;
         let search = BlockKey::new(&hkdf_expand(&key.0, SEARCH_KEY))?;
         let pseudonym = hkdf_expand(&key.0, PSEUDONYM_KEY);
-        Ok(Self { context, sealed, exact, ordered, order_code, search, pseudonym })
+        let subject = hkdf_expand(&key.0, SUBJECT_KEY);
+        Ok(Self { context, sealed, exact, ordered, order_code, search, pseudonym, subject })
     }
 
     /// What the key is for.
@@ -176,6 +179,11 @@ impl CellKey {
     /// `HMAC-SHA-256(HKDF-Expand(K, "drieslot pseudonym key v1"), data)`.
     pub(crate) fn pseudonym(&self, data: &[u8]) -> Secret32 {
         hmac_sha256(self.pseudonym.as_slice(), &[data])
+    }
+
+    /// `HMAC-SHA-256(HKDF-Expand(K, "drieslot subject key v1"), data)`.
+    pub(crate) fn subject(&self, data: &[u8]) -> Secret32 {
+        hmac_sha256(self.subject.as_slice(), &[data])
     }
 
     pub(crate) fn search(&self) -> &BlockKey {

@@ -13,6 +13,7 @@ mod order;
 mod padding;
 mod primitives;
 pub mod search;
+mod subject;
 pub mod values;
 
 pub use cell::{ColumnCipher, MAX_VALUE_LEN, VERSION, epoch_of};
@@ -20,4 +21,5 @@ pub use context::DomainContext;
 pub use error::SealError;
 pub use keys::{CellKey, DomainKey, FunctionSecret, Share};
 pub use nonces::Nonces;
+pub use subject::{SubjectKey, subject_of_plaintext, subject_of_text};
 pub use values::{Settings, ValueError};

@@ -116,6 +116,7 @@ impl Parts {
                 tls: self.gateway.tls,
                 key: self.gateway.key.clone(),
             }],
+            usage: Vec::new(),
         }
     }
 

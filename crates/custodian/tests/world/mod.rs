@@ -22,7 +22,7 @@ use drieslot_register::client::RegisterClient;
 use drieslot_register::follow::{FollowConfig, Follower};
 use drieslot_register::server::{Register, RegisterConfig};
 use drieslot_register::signature::identity_public_key;
-use drieslot_register::statement::{GatewayPart, Statement};
+use drieslot_register::statement::{GatewayPart, Statement, UsagePart};
 use drieslot_register::{Function, Hex32};
 use drieslot_schema::Domain;
 use people::{APPROVERS, PERSONS, Part, People, TENANT, classification, mandate, now, paper_part};
@@ -38,6 +38,7 @@ pub struct World {
     pub admin: RegisterClient,
     pub gateway: Arc<TlsIdentity>,
     pub second_gateway: Arc<TlsIdentity>,
+    pub usage: Arc<TlsIdentity>,
     pub register: JoinHandle<()>,
     pub open_register: Arc<Register>,
     pub custodians: BTreeMap<Function, Running>,
@@ -96,7 +97,7 @@ impl World {
         std::fs::create_dir(&folder).unwrap();
         let tls = |name: &str| Arc::new(TlsIdentity::create(&folder.join(name), name).unwrap());
         let (admin, gateway, register) = (tls("admin"), tls("gateway"), tls("register"));
-        let second_gateway = tls("gateway-2");
+        let (second_gateway, usage) = (tls("gateway-2"), tls("usage-1"));
         let key = IdentityKey::generate().unwrap();
         key.save(&folder.join("register.key")).unwrap();
         let people = People::new();
@@ -112,6 +113,8 @@ impl World {
         let mut charter = people::charter(&people, &parts, &gateway_part, &register_part);
         let (tls, key) = (second_gateway.fingerprint(), paper_part("g2").0.key);
         charter.gateway.push(GatewayPart { name: "gateway-2".into(), tls, key });
+        let (tls, key) = (usage.fingerprint(), paper_part("u").0.key);
+        charter.usage.push(UsagePart { name: "usage-1".into(), tls, key });
         let charter = Statement::Charter(charter).to_text().unwrap();
         let (listener, address) = listener().await;
         let config = RegisterConfig {
@@ -141,6 +144,7 @@ impl World {
             admin,
             gateway,
             second_gateway,
+            usage,
             register: register_task,
             open_register,
             custodians,

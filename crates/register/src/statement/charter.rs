@@ -45,6 +45,9 @@ pub struct Charter {
     pub custodian: Vec<CustodianPart>,
     /// At least one.
     pub gateway: Vec<GatewayPart>,
+    /// Servers that tell citizens who looked at what is about them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage: Vec<UsagePart>,
 }
 
 /// How many officers of each function must sign.
@@ -100,6 +103,18 @@ pub struct CustodianPart {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayPart {
+    /// Its name.
+    pub name: String,
+    /// Its TLS key.
+    pub tls: Fingerprint,
+    /// `ssh-ed25519` public key that signs its journal.
+    pub key: String,
+}
+
+/// One server that tells citizens who looked at what is about them. It gets the key of their pseudonyms, and no other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsagePart {
     /// Its name.
     pub name: String,
     /// Its TLS key.
@@ -223,8 +238,9 @@ impl Charter {
         }
         let custodians = self.custodian.iter().map(|part| part.tls);
         let gateways = self.gateway.iter().map(|part| part.tls);
+        let usages = self.usage.iter().map(|part| part.tls);
         let mut seen = BTreeSet::new();
-        for tls in custodians.chain(gateways).chain([self.register.tls]) {
+        for tls in custodians.chain(gateways).chain(usages).chain([self.register.tls]) {
             if !seen.insert(tls) {
                 return Err(format!("two parts have the TLS key {tls}: each part has its own"));
             }
@@ -237,9 +253,10 @@ impl Charter {
         let persons = self.person.iter().map(|person| (&person.name, read_key(&person.name, &person.key)));
         let custodians = self.custodian.iter().map(|part| (&part.name, read_identity(&part.name, &part.key)));
         let gateways = self.gateway.iter().map(|part| (&part.name, read_identity(&part.name, &part.key)));
+        let usages = self.usage.iter().map(|part| (&part.name, read_identity(&part.name, &part.key)));
         let mut names = BTreeSet::new();
         let mut keys = BTreeSet::from([read_identity("the register", &self.register.key)?]);
-        for (name, key) in persons.chain(custodians).chain(gateways) {
+        for (name, key) in persons.chain(custodians).chain(gateways).chain(usages) {
             check_filled("name", name)?;
             if !names.insert(name.to_lowercase()) {
                 return Err(format!("`{name}` appears twice: nobody has two functions"));

@@ -66,7 +66,8 @@ pub struct ColumnEntry {
     /// Whether it can be searched by LIKE and the like; for texts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub search: bool,
-    /// Which key; `<database>.<schema>.<table>.<column>` where left out.
+    /// Which key; `<database>.<schema>.<table>.<column>` where left out. Of a plain column that is its table's subject: with
+    /// which columns its values mean the same persons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
 }
@@ -138,17 +139,27 @@ impl TableEntry {
         let id = table_id(&format!("{}.{}", self.schema, self.name))?;
         let mut columns = BTreeMap::new();
         for entry in &self.column {
-            let column = entry.to_schema(database, &id)?;
+            let column = entry.to_schema(database, &id, self.subject.as_ref() == Some(&entry.name))?;
             if columns.insert(entry.name.clone(), column).is_some() {
                 return Err(format!("column {id}.{} is classified twice", entry.name));
             }
         }
-        Ok(schema::Table { id, columns, unlisted_columns: self.unlisted_columns.into(), subject: self.subject.clone() })
+        let subject = self
+            .subject
+            .as_ref()
+            .map(|column| schema::Subject { column: column.clone(), realm: self.realm(column, database, &id) });
+        Ok(schema::Table { id, columns, unlisted_columns: self.unlisted_columns.into(), subject })
+    }
+
+    /// What the column itself says; that it is listed the schema checks.
+    fn realm(&self, column: &str, database: &str, table: &TableId) -> Domain {
+        let said = self.column.iter().find(|entry| entry.name == column).and_then(|entry| entry.domain.clone());
+        Domain(said.unwrap_or_else(|| format!("{database}.{table}.{column}")))
     }
 }
 
 impl ColumnEntry {
-    fn to_schema(&self, database: &str, table: &TableId) -> Result<schema::Column, String> {
+    fn to_schema(&self, database: &str, table: &TableId, is_subject: bool) -> Result<schema::Column, String> {
         let id = ColumnId { table: table.clone(), column: self.name.clone() };
         if self.name.is_empty() {
             return Err(format!("a column of {table} has no name"));
@@ -158,10 +169,13 @@ impl ColumnEntry {
             ProtectionWord::Sealed => schema::Protection::Sealed,
             ProtectionWord::Exact => schema::Protection::Exact,
             ProtectionWord::Ordered => schema::Protection::Ordered,
-            ProtectionWord::Plain if self.ty.is_some() || self.domain.is_some() || self.search => {
+            ProtectionWord::Plain if self.ty.is_some() || self.search || (self.domain.is_some() && !is_subject) => {
                 return Err(format!("{id} is plain, so it has no `type`, `domain` or `search`: leave them out"));
             }
-            ProtectionWord::Plain => return Ok(schema::Column { name: self.name.clone(), class, protected: None }),
+            ProtectionWord::Plain => {
+                self.domain.as_deref().map_or(Ok(()), |domain| super::words::check_filled("domain", domain))?;
+                return Ok(schema::Column { name: self.name.clone(), class, protected: None });
+            }
         };
         let ty = self.ty.as_deref().ok_or_else(|| format!("{id} is {protection}, so its `type` must be given"))?;
         let ty: LogicalType = ty.parse().map_err(|error| format!("{id}: {error}"))?;

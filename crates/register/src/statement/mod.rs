@@ -16,7 +16,7 @@ use crate::{Operation, Refusal};
 use drieslot_schema::Mask;
 
 pub(crate) use charter::read_key;
-pub use charter::{Charter, CustodianPart, GatewayPart, Person, Quorum, RegisterPart};
+pub use charter::{Charter, CustodianPart, GatewayPart, Person, Quorum, RegisterPart, UsagePart};
 pub(crate) use classification::table_id;
 pub use classification::{Classification, ColumnEntry, ProtectionWord, TableEntry, UnlistedWord};
 pub use hours::{Day, Hours, TimeOfDay};

@@ -95,6 +95,7 @@ pub fn charter(people: &People, custodians: &[(Function, Part)], gateway: &Part,
         person: people.persons(),
         custodian: custodians.iter().map(custodian).collect(),
         gateway: vec![GatewayPart { name: "gateway-1".into(), tls: gateway.tls, key: gateway.key.clone() }],
+        usage: Vec::new(),
     }
 }
 
