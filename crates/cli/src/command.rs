@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drieslot_register::{Function, Hex32};
 
+use crate::witness::WitnessCommand;
 use crate::writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
 
 /// Keeps personal data unreadable for who hosts it: three signatures, three keys, and a trace of every look.
@@ -28,6 +29,9 @@ pub(crate) enum Command {
     /// The gateway that applications connect to
     #[command(subcommand)]
     Gateway(GatewayCommand),
+    /// An independent party that countersigns journals
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Show a statement, and sign exactly those bytes
     Sign(SignArgs),
     /// Hand a statement and its signatures to the register
@@ -518,6 +522,7 @@ pub(crate) enum Part {
     Register,
     Custodian,
     Gateway,
+    Witness,
 }
 
 #[cfg(test)]

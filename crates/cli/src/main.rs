@@ -25,6 +25,7 @@ mod serve;
 mod sign;
 mod suggest;
 mod up;
+mod witness;
 mod writing;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ use command::{
     ClassifyCommand, Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, JournalCommand,
     KeysCommand, RegisterCommand,
 };
+use witness::WitnessCommand;
 use writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
 
 fn main() -> ExitCode {
@@ -76,6 +78,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Gateway(GatewayCommand::Init(args)) => init::gateway(&args),
         Command::Gateway(GatewayCommand::Principal(args)) => init::principal(&args),
         Command::Gateway(GatewayCommand::Run(args)) => roles::gateway(&args).await,
+        Command::Witness(WitnessCommand::Init(args)) => witness::init(&args),
+        Command::Witness(WitnessCommand::Run(args)) => witness::run(&args).await,
         Command::Sign(args) => sign::sign(&args, Timestamp::now()).await,
         Command::Classify(ClassifyCommand::Suggest(args)) => classify::suggest(&args).await,
         Command::Submit(args) => register::submit(&args.file, &args.client.register).await,

@@ -14,6 +14,7 @@ use crate::custodian;
 use crate::failure::failure;
 use crate::files;
 use crate::serve::until_stopped;
+use crate::witness;
 
 pub(crate) fn clock() -> Clock {
     Arc::new(Timestamp::now)
@@ -61,6 +62,7 @@ pub(crate) fn check_config(part: Part, file: &Path) -> Result<()> {
         Part::Register => read_config::<RegisterConfig>(file).map(|_| ()),
         Part::Custodian => custodian::config(file).map(|_| ()),
         Part::Gateway => gateway_config(file).map(|_| ()),
+        Part::Witness => witness::config(file).map(|_| ()),
     }?;
     println!("{}: well-formed", file.display());
     Ok(())

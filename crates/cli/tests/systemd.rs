@@ -4,7 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const UNITS: [&str; 3] = ["drieslot-register@.service", "drieslot-custodian@.service", "drieslot-gateway@.service"];
+const UNITS: [&str; 4] = [
+    "drieslot-register@.service",
+    "drieslot-custodian@.service",
+    "drieslot-gateway@.service",
+    "drieslot-witness@.service",
+];
 /// Where the units expect the program.
 const PROGRAM: &str = "/usr/local/bin/drieslot";
 /// Tenths of systemd's exposure level: 10 is the most open, "SAFE" ends at 2.

@@ -121,6 +121,39 @@ impl IdentityKey {
     }
 }
 
+/// `SHA-256(name ‖ 0x0A ‖ type ‖ public key)[:4]`.
+pub(crate) fn key_id(name: &str, signature_type: u8, public: &[u8; 32]) -> u32 {
+    let hash = hash::sha256_of(&[name.as_bytes(), b"\n", &[signature_type], public]);
+    hash.first_chunk().map_or(0, |id| u32::from_be_bytes(*id))
+}
+
+/// `name+hex key id+base64(type ‖ public key)`.
+pub(crate) fn vkey(name: &str, signature_type: u8, public: &[u8; 32]) -> String {
+    let key = [&[signature_type], public.as_slice()].concat();
+    format!("{name}+{:08x}+{}", key_id(name, signature_type, public), STANDARD.encode(key))
+}
+
+/// Name and public key of a verifier key string of this type.
+pub(crate) fn parse_vkey<'a>(
+    text: &'a str,
+    signature_type: u8,
+    other_type: &'static str,
+) -> Result<(&'a str, [u8; 32]), JournalError> {
+    let refuse = |why| JournalError::VerifierKey { why };
+    let (name, rest) = text.split_once('+').ok_or_else(|| refuse("expected name+key id+key"))?;
+    let (id, key) = rest.split_once('+').ok_or_else(|| refuse("expected name+key id+key"))?;
+    let key = STANDARD.decode(key).map_err(|_| refuse("the key is not base64"))?;
+    let public = match key.split_first() {
+        Some((found, public)) if *found == signature_type => public,
+        Some(_) | None => return Err(refuse(other_type)),
+    };
+    let public = public.try_into().map_err(|_| refuse("an Ed25519 key has 32 bytes"))?;
+    match format!("{:08x}", key_id(name, signature_type, &public)) == id {
+        true => Ok((name, public)),
+        false => Err(refuse("the key id is not that of name and key")),
+    }
+}
+
 /// A name and the Ed25519 public key that signs under it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verifier {
@@ -144,19 +177,8 @@ impl Verifier {
     /// # Errors
     /// [`JournalError::VerifierKey`] for any other text, or a key id that isn't the key's.
     pub fn parse(vkey: &str) -> Result<Self, JournalError> {
-        let refuse = |why| JournalError::VerifierKey { why };
-        let (name, rest) = vkey.split_once('+').ok_or_else(|| refuse("expected name+key id+key"))?;
-        let (id, key) = rest.split_once('+').ok_or_else(|| refuse("expected name+key id+key"))?;
-        let key = STANDARD.decode(key).map_err(|_| refuse("the key is not base64"))?;
-        let Some((&ED25519_TYPE, public)) = key.split_first() else {
-            return Err(refuse("the key is not of type 1, Ed25519"));
-        };
-        let public = public.try_into().map_err(|_| refuse("an Ed25519 key has 32 bytes"))?;
-        let verifier = Self::new(name, public)?;
-        if format!("{:08x}", verifier.key_id()) != id {
-            return Err(refuse("the key id is not that of name and key"));
-        }
-        Ok(verifier)
+        let (name, public) = parse_vkey(vkey, ED25519_TYPE, "the key is not of type 1, Ed25519")?;
+        Self::new(name, public)
     }
 
     /// The name that signatures carry.
@@ -174,15 +196,13 @@ impl Verifier {
     /// `SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key)[:4]`.
     #[must_use]
     pub fn key_id(&self) -> u32 {
-        let hash = hash::sha256_of(&[self.name.as_bytes(), b"\n", &[ED25519_TYPE], &self.public]);
-        hash.first_chunk().map_or(0, |id| u32::from_be_bytes(*id))
+        key_id(&self.name, ED25519_TYPE, &self.public)
     }
 
     /// The C2SP verifier key string.
     #[must_use]
     pub fn vkey(&self) -> String {
-        let key = [&[ED25519_TYPE], self.public.as_slice()].concat();
-        format!("{}+{:08x}+{}", self.name, self.key_id(), STANDARD.encode(key))
+        vkey(&self.name, ED25519_TYPE, &self.public)
     }
 
     /// Whether the signature of the message is this key's.

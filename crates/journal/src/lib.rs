@@ -6,6 +6,7 @@
 //! Refuses: clocks (times are given by the caller), networks, any opinion on what an entry says,
 //! and going on after a failed write: a journal that failed once takes no entry again.
 
+mod cosignature;
 pub mod entry;
 mod error;
 mod files;
@@ -23,10 +24,11 @@ mod verify;
 mod wal;
 mod writer;
 
+pub use cosignature::Cosigner;
 pub use error::JournalError;
 pub use journal::{Durability, Durable, Journal, JournalConfig, Notify, Recovered};
 pub use key::{IdentityKey, Verifier};
-pub use note::Checkpoint;
+pub use note::{Checkpoint, MAX_NOTE_BYTES, Note};
 pub use reader::{Entries, Reader};
 pub use verify::{Report, VerifyError, verify};
 
