@@ -216,7 +216,7 @@ impl Replicas {
                     // serde's message could quote the share.
                     Err(_) => unreachable(format!("{address} gave an answer that is not understood")),
                 },
-                Ok(Response { status, body, retry_after_s }) => {
+                Ok(Response { status, body, retry_after_s, .. }) => {
                     let why = String::from_utf8_lossy(&body).into_owned();
                     match status {
                         429 => KeyError::Limited { function, retry_after_s: retry_after_s.unwrap_or(1) },

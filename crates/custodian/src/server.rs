@@ -69,6 +69,8 @@ pub struct CustodianConfig {
     pub limits: LimitsConfig,
     /// Where Prometheus may ask; a loopback address.
     pub metrics: Option<MetricsAddress>,
+    /// Who may read the journal over a network.
+    pub serve_journal: Option<drieslot_mirror::ServeConfig>,
 }
 
 /// Where the configuration says that the secret is.
@@ -214,11 +216,15 @@ impl Custodian {
         let windows = Arc::clone(&self);
         let measured = Arc::clone(&self);
         let metrics = drieslot_link::serve_metrics(self.config.metrics, move || measured.metrics());
+        let readable = Arc::clone(&self);
+        let serve_journal = readable.config.serve_journal.clone();
+        let readers = drieslot_mirror::serve(serve_journal, &readable.config.journal, Some(Arc::clone(&identity)));
         let handler = move |peer, request| Arc::clone(&self).answer(peer, request);
         tokio::select! {
             served = drieslot_link::serve(listener, identity, authorise, handler) => Ok(served?),
             () = windows.journal_windows() => Ok(()),
             failed = metrics => match failed? {},
+            failed = readers => match failed? {},
         }
     }
 

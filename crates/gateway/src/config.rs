@@ -59,6 +59,8 @@ pub struct Config {
     pub keys: KeyringConfig,
     /// Where Prometheus may ask; a loopback address.
     pub metrics: Option<drieslot_link::MetricsAddress>,
+    /// Who may read the journal over a network.
+    pub serve_journal: Option<drieslot_mirror::ServeConfig>,
 }
 
 /// Sign-in by TLS client certificate.

@@ -135,7 +135,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let follower = Follower::start_beside(&config.journal.folder, config.register.clone(), Arc::clone(&identity))
         .map_err(|error| GatewayError::Register(error.to_string()))?;
     follower.ready().await.map_err(|error| GatewayError::Register(error.to_string()))?;
-    let keyring = Keyring::new(config.keys.clone(), identity, Arc::clone(&follower), Arc::clone(&clock))
+    let keyring = Keyring::new(config.keys.clone(), Arc::clone(&identity), Arc::clone(&follower), Arc::clone(&clock))
         .map_err(|error| GatewayError::Config(error.to_string()))?;
     let mut decoy_seed = [0; 32];
     rand::fill(&mut decoy_seed).map_err(|_| GatewayError::Config("no randomness from the operating system".into()))?;
@@ -166,6 +166,9 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         metrics::read(shared, sessions, *started)
     });
     tokio::pin!(metrics);
+    let journal = &shared.config.journal.folder;
+    let readers = drieslot_mirror::serve(shared.config.serve_journal.clone(), journal, Some(identity));
+    tokio::pin!(readers);
     tracing::info!(listen = %shared.config.listen, "gateway is ready");
     let mut tasks = tokio::task::JoinSet::new();
     tokio::pin!(stop);
@@ -173,6 +176,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         tokio::select! {
             () = &mut stop => break,
             failed = &mut metrics => match failed? {},
+            failed = &mut readers => match failed? {},
             accepted = listener.accept() => accept(&mut tasks, &shared, &sessions, accepted).await,
             Some(_) = tasks.join_next() => {}
         }

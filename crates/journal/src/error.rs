@@ -95,6 +95,14 @@ pub enum JournalError {
         /// The system's answer.
         source: Arc<io::Error>,
     },
+    /// Another process, which serves a journal, could not be asked.
+    #[error("cannot fetch {}: {why}", place.display())]
+    Fetch {
+        /// What was asked for.
+        place: PathBuf,
+        /// What happened.
+        why: String,
+    },
     /// The files are damaged or were tampered with.
     #[error(
         "{}: {why}; keep this folder as evidence, and start a new journal folder whose first entry names the old one",

@@ -13,11 +13,14 @@ mod files;
 pub mod hash;
 mod journal;
 mod key;
+mod mirror;
 mod note;
 pub mod proof;
 mod reader;
 mod recovery;
+mod serve;
 mod shelf;
+mod source;
 mod state;
 mod tile;
 mod verify;
@@ -28,9 +31,12 @@ pub use cosignature::Cosigner;
 pub use error::JournalError;
 pub use journal::{Durability, Durable, Journal, JournalConfig, Notify, Recovered};
 pub use key::{IdentityKey, Verifier};
+pub use mirror::{Mirror, MirrorError, Mirrored};
 pub use note::{Checkpoint, MAX_NOTE_BYTES, Note};
 pub use reader::{Entries, Reader};
-pub use verify::{Report, VerifyError, verify};
+pub use serve::{Kind, Served, served};
+pub use source::{MAX_FILE_BYTES, Source};
+pub use verify::{Report, Trust, VerifyError, verify, verify_folder, verify_served};
 
 /// Longest entry, in bytes: its length is written as a `u16`.
 pub const MAX_ENTRY_BYTES: usize = 65_535;

@@ -135,17 +135,27 @@ pub fn consistent(old: u64, new: u64, old_root: &Hash, new_root: &Hash, path: &[
     if old == 0 {
         return path.is_empty() && *old_root == crate::hash::root(&[]);
     }
-    let mut steps = path.iter();
-    let first = if old.is_power_of_two() { Some(old_root) } else { steps.next() };
-    let Some(first) = first else { return false };
-    let (mut f, mut s) = (old - 1, new - 1);
+    let climbed = if old.is_power_of_two() {
+        let path: Vec<_> = std::iter::once(old_root).chain(path).copied().collect();
+        climb(old, new, &path)
+    } else {
+        climb(old, new, path)
+    };
+    climbed == Some((*old_root, *new_root))
+}
+
+/// The roots of the old and the new tree that a proof leads to, for `0 < old < new`. It begins with the subtree that ends
+/// the old tree, also where that is the whole of it.
+pub(crate) fn climb(old: u64, new: u64, path: &[Hash]) -> Option<(Hash, Hash)> {
+    let (first, steps) = path.split_first()?;
+    let (mut f, mut s) = (old.checked_sub(1)?, new.checked_sub(1)?);
     let ones = f.trailing_ones().min(63);
     f >>= ones;
     s >>= ones;
     let (mut old_hash, mut new_hash) = (*first, *first);
     for step in steps {
         if s == 0 {
-            return false;
+            return None;
         }
         if f & 1 == 1 || f == s {
             old_hash = node(step, &old_hash);
@@ -161,5 +171,5 @@ pub fn consistent(old: u64, new: u64, old_root: &Hash, new_root: &Hash, path: &[
         f >>= 1;
         s >>= 1;
     }
-    s == 0 && old_hash == *old_root && new_hash == *new_root
+    (s == 0).then_some((old_hash, new_hash))
 }

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::hash::{self, Hash};
-use crate::recovery::read_hashes;
+use crate::hash::Hash;
+use crate::source::{self, Tree};
 use crate::wal::{self, Scan};
 use crate::writer::checkpoint_path;
 use crate::{JournalError, files, proof, tile};
@@ -21,6 +21,7 @@ pub struct Reader {
     base: u64,
     tail: Vec<Vec<u8>>,
     torn_bytes: u64,
+    mirror: bool,
 }
 
 impl Reader {
@@ -41,12 +42,15 @@ impl Reader {
             return Err(JournalError::corrupt(&path, "the checkpoint has no origin and size"));
         };
         let path = wal::path(dir);
-        let content = files::read_if_there(&path)?.ok_or_else(|| missing(&path))?;
-        let Scan { base, payload, torn_bytes, .. } =
-            wal::scan(&content, origin).map_err(|why| JournalError::corrupt(&path, why))?;
+        let mirror = files::exists(&crate::mirror::mark(dir))?;
+        let Scan { base, payload, torn_bytes, .. } = match files::read_if_there(&path)? {
+            None if mirror => Scan { base: checkpointed, payload: Vec::new(), count: 0, torn_bytes: 0 },
+            None => return Err(missing(&path)),
+            Some(content) => wal::scan(&content, origin).map_err(|why| JournalError::corrupt(&path, why))?,
+        };
         let tail = tile::split_entries(&payload).unwrap_or_default().into_iter().map(<[u8]>::to_vec).collect();
         let origin = origin.to_owned();
-        Ok(Self { dir: dir.to_owned(), origin, note, checkpointed, base, tail, torn_bytes })
+        Ok(Self { dir: dir.to_owned(), origin, note, checkpointed, base, tail, torn_bytes, mirror })
     }
 
     /// Number of entries, with those after the checkpoint.
@@ -81,6 +85,12 @@ impl Reader {
         &self.tail
     }
 
+    /// Whether this is a mirror's folder: it holds what is signed, and no write-ahead file.
+    #[must_use]
+    pub fn is_mirror(&self) -> bool {
+        self.mirror
+    }
+
     pub(crate) fn torn_bytes(&self) -> u64 {
         self.torn_bytes
     }
@@ -104,7 +114,7 @@ impl Reader {
     /// errors of reading tiles.
     pub fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, JournalError> {
         self.covered(size)?;
-        proof::inclusion(self, index, size)
+        proof::inclusion(&self.tree(), index, size)
     }
 
     /// That the first `old` entries are a prefix of the first `new` (RFC 6962 section 2.1.2).
@@ -113,7 +123,11 @@ impl Reader {
     /// As [`Reader::inclusion_proof`].
     pub fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Hash>, JournalError> {
         self.covered(new)?;
-        proof::consistency(self, old, new)
+        proof::consistency(&self.tree(), old, new)
+    }
+
+    fn tree(&self) -> Tree<'_, Path> {
+        Tree { source: self.dir.as_path(), size: self.checkpointed }
     }
 
     fn covered(&self, size: u64) -> Result<(), JournalError> {
@@ -121,53 +135,6 @@ impl Reader {
             return Err(JournalError::NoSuchEntry { index: size - 1, size: self.checkpointed });
         }
         Ok(())
-    }
-
-    /// A bundle's entries: from the file of this width, or the first of the full one.
-    pub(crate) fn bundle(&self, index: u64, width: u64) -> Result<(PathBuf, Vec<Vec<u8>>), JournalError> {
-        let partial = self.dir.join(tile::entries_path(index, width));
-        let full = self.dir.join(tile::entries_path(index, tile::WIDTH));
-        let (path, expected, content) = match files::read_if_there(&partial)? {
-            Some(content) => (partial, width, content),
-            None => match files::read_if_there(&full)? {
-                Some(content) => (full, tile::WIDTH, content),
-                None => return Err(JournalError::corrupt(&partial, "the entry bundle is missing")),
-            },
-        };
-        let entries = tile::split_entries(&content)
-            .ok_or_else(|| JournalError::corrupt(&path, "the entry bundle does not divide into entries"))?;
-        if entries.len() as u64 != expected {
-            let why = format!("the entry bundle holds {} entries, expected {expected}", entries.len());
-            return Err(JournalError::corrupt(&path, why));
-        }
-        let width = usize::try_from(width).unwrap_or(usize::MAX);
-        let entries = entries.into_iter().take(width).map(<[u8]>::to_vec).collect();
-        Ok((path, entries))
-    }
-
-    /// The hashes of a tile as wide as the checkpoint's tree has it.
-    pub(crate) fn hashes(&self, level: u8, index: u64, width: u64) -> Result<Vec<Hash>, JournalError> {
-        read_hashes(&self.dir, level, index, width)
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
-    }
-}
-
-impl proof::Nodes for Reader {
-    fn node(&self, level: u8, index: u64) -> Result<Hash, JournalError> {
-        let (tile_level, height) = (level / 8, level % 8);
-        let first = index << height;
-        let (tile_index, offset) = (first / tile::WIDTH, first % tile::WIDTH);
-        let count = tile::hashes_at(tile_level, self.checkpointed);
-        let width = if tile_index == count / tile::WIDTH { count % tile::WIDTH } else { tile::WIDTH };
-        let hashes = self.hashes(tile_level, tile_index, width)?;
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        hashes
-            .get(at..at.saturating_add(1 << height))
-            .map(hash::root)
-            .ok_or(JournalError::NoSuchEntry { index: first, size: self.checkpointed })
     }
 }
 
@@ -190,7 +157,9 @@ impl Entries<'_> {
         }
         let wanted = index / tile::WIDTH;
         if self.bundle.as_ref().is_none_or(|(read, _)| *read != wanted) {
-            self.bundle = Some((wanted, self.reader.bundle(wanted, tile::WIDTH)?.1));
+            // Less than a full one is read only of a mirror, at its edge.
+            let width = tile::WIDTH.min(self.reader.base - wanted * tile::WIDTH);
+            self.bundle = Some((wanted, source::bundle(self.reader.dir.as_path(), wanted, width)?.1));
         }
         let at = usize::try_from(index % tile::WIDTH).unwrap_or(usize::MAX);
         self.bundle.as_mut().and_then(|(_, entries)| entries.get_mut(at)).map(std::mem::take).ok_or(gone)

@@ -12,7 +12,7 @@ use crate::state::Shared;
 use crate::tile::{self, Edge};
 use crate::wal::{self, Scan, Wal};
 use crate::writer::{Writer, checkpoint_path};
-use crate::{Checkpoint, JournalError, Verifier, files};
+use crate::{Checkpoint, JournalError, Verifier, files, source};
 
 const LOCK_FILE: &str = "lock";
 
@@ -78,7 +78,7 @@ pub(crate) fn open(dir: &Path, config: JournalConfig) -> Result<(Writer, Recover
     Ok((writer, recovered))
 }
 
-fn lock(dir: &Path) -> Result<File, JournalError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join(LOCK_FILE);
     let file = File::options()
         .create(true)
@@ -121,36 +121,17 @@ fn leaves(dir: &Path, scan: &Scan) -> Result<Vec<Hash>, JournalError> {
 
 /// The tree before the write-ahead file, from its partial tiles: one small file for each level,
 /// whatever the size of the journal.
-fn read_edge(dir: &Path, base: u64) -> Result<Edge, JournalError> {
+pub(crate) fn read_edge(dir: &Path, base: u64) -> Result<Edge, JournalError> {
     let mut levels = Vec::new();
     for level in tile::levels(base) {
         let count = tile::hashes_at(level, base);
         let hashes = match count % tile::WIDTH {
             0 => Vec::new(),
-            width => read_hashes(dir, level, count / tile::WIDTH, width)?,
+            width => source::hashes(dir, level, count / tile::WIDTH, width)?,
         };
         levels.push(hashes);
     }
     Ok(Edge::new(base, levels))
-}
-
-/// The first `width` hashes of a tile, from the partial tile or, where that was replaced, from
-/// the full one.
-pub(crate) fn read_hashes(dir: &Path, level: u8, index: u64, width: u64) -> Result<Vec<Hash>, JournalError> {
-    let path = dir.join(tile::hash_path(level, index, width));
-    let full = dir.join(tile::hash_path(level, index, tile::WIDTH));
-    let (path, expected, content) = match files::read_if_there(&path)? {
-        Some(content) => (path, width, content),
-        None => match files::read_if_there(&full)? {
-            Some(content) => (full, tile::WIDTH, content),
-            None => return Err(JournalError::corrupt(&path, "the tile is missing")),
-        },
-    };
-    let mut hashes = tile::split_hashes(&content)
-        .filter(|hashes| hashes.len() as u64 == expected)
-        .ok_or_else(|| JournalError::corrupt(&path, format!("{} bytes, expected {expected} hashes", content.len())))?;
-    hashes.truncate(usize::try_from(width).unwrap_or(usize::MAX));
-    Ok(hashes)
 }
 
 /// The signed root against the root of what is on disk.

@@ -219,7 +219,7 @@ impl Filer {
     }
 }
 
-fn remove_folder(path: &Path) -> Result<(), JournalError> {
+pub(crate) fn remove_folder(path: &Path) -> Result<(), JournalError> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JournalError::io("remove", path)(error)),
         Ok(()) | Err(_) => Ok(()),
@@ -227,7 +227,7 @@ fn remove_folder(path: &Path) -> Result<(), JournalError> {
 }
 
 /// The folder of the partial tiles that came before a full one.
-fn partial_of(mut full: PathBuf) -> PathBuf {
+pub(crate) fn partial_of(mut full: PathBuf) -> PathBuf {
     full.as_mut_os_string().push(".p");
     full
 }

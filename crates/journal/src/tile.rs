@@ -145,6 +145,17 @@ pub(crate) fn split_entries(mut bundle: &[u8]) -> Option<Vec<&[u8]>> {
     Some(entries)
 }
 
+/// Entries in the form of a bundle.
+pub(crate) fn join_entries(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut bundle = Vec::with_capacity(entries.iter().map(|entry| entry.len() + 2).sum());
+    for entry in entries {
+        // None is longer: they were read from a bundle.
+        bundle.extend_from_slice(&u16::try_from(entry.len()).unwrap_or(u16::MAX).to_be_bytes());
+        bundle.extend_from_slice(entry);
+    }
+    bundle
+}
+
 /// The hashes of a tile; `None` where its length isn't a multiple of 32.
 pub(crate) fn split_hashes(tile: &[u8]) -> Option<Vec<Hash>> {
     let (hashes, rest) = tile.as_chunks::<32>();

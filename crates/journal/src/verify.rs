@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::hash::{self, Hash};
 use crate::reader::Reader;
 use crate::recovery::later_tiles;
+use crate::source::{self, Source};
 use crate::tile::{self, Edge, HashTile};
 use crate::{Checkpoint, JournalError, Verifier};
 
@@ -75,6 +76,31 @@ pub enum VerifyError {
         /// Entries that the checkpoint names.
         size: u64,
     },
+    /// The checkpoint names less than one that was seen before.
+    #[error("the checkpoint names {now} entries, and one that was seen before {seen}: the journal was rolled back")]
+    RolledBack {
+        /// Entries that the earlier one names.
+        seen: u64,
+        /// Entries that this one names.
+        now: u64,
+    },
+    /// What was signed before isn't the beginning of what is signed now.
+    #[error(
+        "the first {seen} entries are not those of the checkpoint that was seen before: the same key signed a second history"
+    )]
+    Forked {
+        /// Entries that the earlier checkpoint names.
+        seen: u64,
+    },
+}
+
+/// What is trusted, and what must therefore hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Trust<'a> {
+    /// The key that signs the journal.
+    pub verifier: &'a Verifier,
+    /// A checkpoint that was seen before: what it names must still be there, unchanged.
+    pub seen: Option<&'a Checkpoint>,
 }
 
 /// Verifies all of the journal in a folder against the key that is trusted to sign it. The
@@ -83,15 +109,28 @@ pub enum VerifyError {
 /// # Errors
 /// The first thing found wrong, with its place.
 pub fn verify(dir: &Path, verifier: &Verifier) -> Result<Report, VerifyError> {
+    verify_folder(dir, Trust { verifier, seen: None })
+}
+
+/// As [`verify`], with all that is trusted.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_folder(dir: &Path, trust: Trust<'_>) -> Result<Report, VerifyError> {
     let reader = Reader::open(dir)?;
-    let checkpoint = Checkpoint::open(reader.note(), verifier)?;
+    let checkpoint = trust.checkpoint(reader.note())?;
     if reader.size() < checkpoint.size {
         return Err(VerifyError::Lost { signed: checkpoint.size, found: reader.size() });
     }
-    let mut check = Check { reader: &reader, checkpoint: &checkpoint, edge: Edge::default(), tiles: 0 };
+    let tail = (reader.base(), reader.tail());
+    let mut check =
+        Check { source: dir, tail, checkpoint: &checkpoint, seen: trust.seen, edge: Edge::default(), tiles: 0 };
     check.signed_tree()?;
     let tiles = check.tiles;
-    if let Some(signed) = later_tiles(dir, reader.size())? {
+    // A mirror stores tiles before the checkpoint that names them.
+    if !reader.is_mirror()
+        && let Some(signed) = later_tiles(dir, reader.size())?
+    {
         // A live writer went on meanwhile, or what the tiles speak of is gone.
         let found = Reader::open(dir)?.size();
         if found < signed {
@@ -101,19 +140,45 @@ pub fn verify(dir: &Path, verifier: &Verifier) -> Result<Report, VerifyError> {
     Ok(Report { unsigned_entries: reader.size() - checkpoint.size, torn_bytes: reader.torn_bytes(), tiles, checkpoint })
 }
 
-struct Check<'a> {
-    reader: &'a Reader,
+/// Verifies what is served of a journal: all that the signed note names.
+///
+/// # Errors
+/// As [`verify`], and [`JournalError::Fetch`].
+pub fn verify_served(source: &(impl Source + ?Sized), note: &str, trust: Trust<'_>) -> Result<Report, VerifyError> {
+    let checkpoint = trust.checkpoint(note)?;
+    let tail: (u64, &[_]) = (checkpoint.size, &[]);
+    let mut check = Check { source, tail, checkpoint: &checkpoint, seen: trust.seen, edge: Edge::default(), tiles: 0 };
+    check.signed_tree()?;
+    let tiles = check.tiles;
+    Ok(Report { unsigned_entries: 0, torn_bytes: 0, tiles, checkpoint })
+}
+
+impl Trust<'_> {
+    fn checkpoint(&self, note: &str) -> Result<Checkpoint, VerifyError> {
+        let checkpoint = Checkpoint::open(note, self.verifier)?;
+        match self.seen {
+            Some(seen) if seen.size > checkpoint.size => {
+                Err(VerifyError::RolledBack { seen: seen.size, now: checkpoint.size })
+            }
+            Some(_) | None => Ok(checkpoint),
+        }
+    }
+}
+
+struct Check<'a, S: ?Sized> {
+    source: &'a S,
+    /// Entries that may be in bundles too: index of the first, and they.
+    tail: (u64, &'a [Vec<u8>]),
     checkpoint: &'a Checkpoint,
+    seen: Option<&'a Checkpoint>,
     edge: Edge,
     tiles: u64,
 }
 
-impl Check<'_> {
+impl<S: Source + ?Sized> Check<'_, S> {
     fn signed_tree(&mut self) -> Result<(), VerifyError> {
-        let top = self.checkpoint.size.max(self.reader.base());
-        if self.checkpoint.size == 0 {
-            self.root()?;
-        }
+        let top = self.checkpoint.size.max(self.tail.0);
+        self.roots()?;
         for bundle in 0..top.div_ceil(tile::WIDTH) {
             let width = tile::WIDTH.min(top - bundle * tile::WIDTH);
             self.bundle(bundle, width)?;
@@ -122,18 +187,18 @@ impl Check<'_> {
     }
 
     fn bundle(&mut self, index: u64, width: u64) -> Result<(), VerifyError> {
-        let (path, entries) = self.reader.bundle(index, width)?;
-        let hashes = self.reader.hashes(0, index, width)?;
+        let (path, entries) = source::bundle(self.source, index, width)?;
+        let hashes = source::hashes(self.source, 0, index, width)?;
         self.tiles += 2;
         for (position, (entry, hash)) in entries.iter().zip(&hashes).enumerate() {
             let at = index * tile::WIDTH + position as u64;
             let leaf = hash::leaf(entry);
             if leaf != *hash {
-                let tile = self.reader.dir().join(tile::hash_path(0, index, width));
+                let tile = self.source.place(&tile::hash_path(0, index, width));
                 return Err(VerifyError::Entry { index: at, bundle: path, tile });
             }
-            let tail = at.checked_sub(self.reader.base()).and_then(|at| usize::try_from(at).ok());
-            if tail.and_then(|at| self.reader.tail().get(at)).is_some_and(|same| same != entry) {
+            let tail = at.checked_sub(self.tail.0).and_then(|at| usize::try_from(at).ok());
+            if tail.and_then(|at| self.tail.1.get(at)).is_some_and(|same| same != entry) {
                 return Err(VerifyError::Tail { index: at, bundle: path });
             }
             self.leaf(leaf)?;
@@ -150,26 +215,30 @@ impl Check<'_> {
             for tile in self.edge.partial(0) {
                 self.compare(&tile)?;
             }
-            self.root()?;
         }
-        Ok(())
+        self.roots()
     }
 
     fn compare(&mut self, computed: &HashTile) -> Result<(), VerifyError> {
-        let stored = self.reader.hashes(computed.level, computed.index, computed.hashes.len() as u64)?;
+        let stored = source::hashes(self.source, computed.level, computed.index, computed.hashes.len() as u64)?;
         self.tiles += 1;
         let wrong = computed.hashes.iter().zip(&stored).position(|(computed, stored)| computed != stored);
         let Some(position) = wrong else { return Ok(()) };
         let span = 1_u64.checked_shl(8 * u32::from(computed.level)).unwrap_or(0);
         let first = (computed.index * tile::WIDTH + position as u64) * span;
-        let tile = self.reader.dir().join(computed.path());
+        let tile = self.source.place(&computed.path());
         Err(VerifyError::Tile { tile, position, first, last: first + span.saturating_sub(1) })
     }
 
-    fn root(&self) -> Result<(), VerifyError> {
-        if self.edge.root() == self.checkpoint.root {
-            return Ok(());
+    /// The roots that are known for as many entries as were read.
+    fn roots(&self) -> Result<(), VerifyError> {
+        let size = self.edge.size();
+        if size == self.checkpoint.size && self.edge.root() != self.checkpoint.root {
+            return Err(VerifyError::Root { size });
         }
-        Err(VerifyError::Root { size: self.checkpoint.size })
+        match self.seen {
+            Some(seen) if seen.size == size && self.edge.root() != seen.root => Err(VerifyError::Forked { seen: size }),
+            Some(_) | None => Ok(()),
+        }
     }
 }

@@ -9,25 +9,33 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::pinning::client_config;
-use crate::{Fingerprint, LinkError, MAX_BODY_BYTES, Response, TlsIdentity};
+use crate::{Fingerprint, LinkError, LoopbackAddress, MAX_BODY_BYTES, Response, TlsIdentity};
 
 /// Requests at once to one peer; more wait.
 const MAX_AT_ONCE: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How the peer is reached.
+enum Way {
+    /// By mutual TLS.
+    Tls { peer: Fingerprint, own: Fingerprint, connector: TlsConnector },
+    /// By plain HTTP on this machine.
+    Local,
+}
+
 /// Speaks to one peer, known by its fingerprint. Connects at the first request.
 pub struct Client {
     address: String,
-    peer: Fingerprint,
-    own: Fingerprint,
-    connector: TlsConnector,
+    way: Way,
+    max_body_bytes: usize,
     /// Connections that no request uses at the moment.
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
     at_once: Semaphore,
@@ -40,8 +48,24 @@ impl Client {
     /// `Setup` where the identity cannot be used.
     pub fn new(identity: &TlsIdentity, peer: Fingerprint, address: impl Into<String>) -> Result<Self, LinkError> {
         let connector = TlsConnector::from(Arc::new(client_config(identity, peer)?));
-        let (idle, own) = (Mutex::new(Vec::new()), identity.fingerprint());
-        Ok(Self { address: address.into(), peer, own, connector, idle, at_once: Semaphore::new(MAX_AT_ONCE) })
+        let way = Way::Tls { peer, own: identity.fingerprint(), connector };
+        Ok(Self::by(way, address.into()))
+    }
+
+    /// A server of plain HTTP on this machine.
+    pub fn local(address: LoopbackAddress) -> Self {
+        Self::by(Way::Local, address.get().to_string())
+    }
+
+    fn by(way: Way, address: String) -> Self {
+        let (idle, at_once) = (Mutex::new(Vec::new()), Semaphore::new(MAX_AT_ONCE));
+        Self { address, way, max_body_bytes: MAX_BODY_BYTES, idle, at_once }
+    }
+
+    /// Takes longer bodies than [`MAX_BODY_BYTES`].
+    #[must_use]
+    pub fn taking(self, max_body_bytes: usize) -> Self {
+        Self { max_body_bytes, ..self }
     }
 
     /// `host:port` of the peer.
@@ -93,7 +117,7 @@ impl Client {
         let request = hyper::Request::builder()
             .method(method)
             .uri(target)
-            .header(hyper::header::HOST, "drieslot")
+            .header(hyper::header::HOST, self.host())
             .body(Full::new(body))
             .map_err(|error| self.answer(error))?;
         let exchange = async {
@@ -129,10 +153,10 @@ impl Client {
         // A date, which HTTP allows too, is not used between parts.
         let retry_after = response.headers().get(hyper::header::RETRY_AFTER);
         let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), self.max_body_bytes).collect().await;
         let body = body.map_err(|error| self.answer(error))?.to_bytes();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
-        Ok(Response { status, body, retry_after_s })
+        Ok(Response { retry_after_s, ..Response::new(status, body) })
     }
 
     fn take_idle(&self) -> Option<SendRequest<Full<Bytes>>> {
@@ -149,10 +173,18 @@ impl Client {
     async fn handshake(&self) -> Result<SendRequest<Full<Bytes>>, LinkError> {
         let socket = TcpStream::connect(&self.address).await.map_err(|error| self.unreachable(&error))?;
         socket.set_nodelay(true).map_err(|error| self.unreachable(&error))?;
+        let Way::Tls { peer, connector, .. } = &self.way else { return self.speak(socket).await };
         let name = ServerName::try_from("drieslot").map_err(|error| self.unreachable(&error))?;
-        let tls = self.connector.connect(name, socket).await.map_err(|error| self.tls_refused(&error))?;
+        let tls = connector.connect(name, socket).await.map_err(|error| self.tls_refused(&error, *peer))?;
+        self.speak(tls).await
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<SendRequest<Full<Bytes>>, LinkError> {
         let (sender, connection) =
-            http1::handshake(TokioIo::new(tls)).await.map_err(|error| self.unreachable(&error))?;
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.unreachable(&error))?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to a peer ended");
@@ -161,13 +193,20 @@ impl Client {
         Ok(sender)
     }
 
-    fn tls_refused(&self, error: &std::io::Error) -> LinkError {
+    fn host(&self) -> &str {
+        match self.way {
+            Way::Tls { .. } => "drieslot",
+            Way::Local => &self.address,
+        }
+    }
+
+    fn tls_refused(&self, error: &std::io::Error, peer: Fingerprint) -> LinkError {
         let wrong_key = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
             .is_some_and(|inner| matches!(inner, rustls::Error::InvalidCertificate(_)));
         match wrong_key {
-            true => self.unreachable(&format!("it shows another TLS key than {}, so it is not trusted", self.peer)),
+            true => self.unreachable(&format!("it shows another TLS key than {peer}, so it is not trusted")),
             false => self.unreachable(error),
         }
     }
@@ -183,7 +222,10 @@ impl Client {
             }
             source = inner.source();
         }
-        self.answer(format!("{why} (does it know this part's TLS key {}?)", self.own))
+        match self.way {
+            Way::Tls { own, .. } => self.answer(format!("{why} (does it know this part's TLS key {own}?)")),
+            Way::Local => self.answer(why),
+        }
     }
 
     fn unreachable(&self, why: &dyn fmt::Display) -> LinkError {
@@ -197,6 +239,9 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({}, {})", self.address, self.peer)
+        match self.way {
+            Way::Tls { peer, .. } => write!(f, "Client({}, {peer})", self.address),
+            Way::Local => write!(f, "Client({})", self.address),
+        }
     }
 }

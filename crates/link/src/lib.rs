@@ -7,6 +7,7 @@ mod client;
 mod error;
 mod fingerprint;
 mod identity;
+mod local;
 mod metrics;
 mod pinning;
 mod server;
@@ -15,6 +16,7 @@ pub use client::Client;
 pub use error::LinkError;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use identity::TlsIdentity;
+pub use local::{LoopbackAddress, serve_local};
 pub use metrics::{Metric, MetricsAddress, serve_metrics};
 pub use server::{Limits, Method, Request, Response, serve, serve_with_limits};
 

@@ -3,40 +3,13 @@
 
 use std::convert::Infallible;
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Deserialize;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use crate::local::serve_local;
+use crate::{LinkError, LoopbackAddress, Response};
 
-use crate::LinkError;
-
-/// Scrapes at once; more are closed.
-const MAX_AT_ONCE: usize = 4;
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// `127.0.0.1:PORT` or `[::1]:PORT`: who is on this machine may read metrics, and nobody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "SocketAddr")]
-pub struct MetricsAddress(SocketAddr);
-
-impl TryFrom<SocketAddr> for MetricsAddress {
-    type Error = &'static str;
-
-    fn try_from(address: SocketAddr) -> Result<Self, Self::Error> {
-        match address.ip().is_loopback() {
-            true => Ok(Self(address)),
-            false => Err("metrics are served on a loopback address only, such as 127.0.0.1:9464"),
-        }
-    }
-}
+/// Where Prometheus may ask.
+pub type MetricsAddress = LoopbackAddress;
 
 /// One metric and its samples.
 #[derive(Clone, Debug)]
@@ -93,36 +66,17 @@ pub async fn serve_metrics(
     address: Option<MetricsAddress>,
     read: impl Fn() -> Vec<Metric> + Send + Sync + 'static,
 ) -> Result<Infallible, LinkError> {
-    let Some(MetricsAddress(address)) = address else { return std::future::pending().await };
-    let listener = TcpListener::bind(address).await.map_err(|source| LinkError::Listen { address, source })?;
-    let (read, places) = (Arc::new(read), Arc::new(Semaphore::new(MAX_AT_ONCE)));
-    loop {
-        let Ok((socket, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let read = Arc::clone(&read);
-        tokio::spawn(async move {
-            let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &*read))));
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).keep_alive(false);
-            let _ = server.serve_connection(TokioIo::new(socket), service).await;
-            drop(place);
-        });
-    }
+    let Some(address) = address else { return std::future::pending().await };
+    let read = Arc::new(read);
+    serve_local(address, false, move |path| std::future::ready(answer(&path, &*read))).await
 }
 
-fn answer<B>(request: &hyper::Request<B>, read: &impl Fn() -> Vec<Metric>) -> hyper::Response<Full<Bytes>> {
-    let asked = (request.method() == hyper::Method::GET, request.uri().path());
-    let (status, body) = match asked {
-        (true, "/metrics") => (hyper::StatusCode::OK, render(&read())),
-        (_, _) => (hyper::StatusCode::NOT_FOUND, "GET /metrics, and nothing else\n".to_owned()),
+fn answer(path: &str, read: &impl Fn() -> Vec<Metric>) -> Response {
+    let mut response = match path {
+        "/metrics" => Response::new(200, render(&read())),
+        _ => Response::new(404, "GET /metrics, and nothing else\n"),
     };
-    let mut response = hyper::Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let kind = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
+    response.content_type = Some("text/plain; version=0.0.4; charset=utf-8");
     response
 }
 
@@ -137,14 +91,5 @@ mod tests {
         let expected = "# HELP a_total How many.\n# TYPE a_total counter\na_total{outcome=\"given\"} 2\n\
                         a_total{outcome=\"refused\"} 0\n# HELP b Now.\n# TYPE b gauge\nb 7\n";
         assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn metrics_are_for_this_machine_only() {
-        for (address, good) in
-            [("127.0.0.1:9464", true), ("[::1]:9464", true), ("0.0.0.0:9464", false), ("10.0.0.1:1", false)]
-        {
-            assert_eq!(MetricsAddress::try_from(address.parse::<SocketAddr>().unwrap()).is_ok(), good, "{address}");
-        }
     }
 }

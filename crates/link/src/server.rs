@@ -49,21 +49,25 @@ pub struct Request {
 pub struct Response {
     /// HTTP status.
     pub status: u16,
-    /// At most [`MAX_BODY_BYTES`].
+    /// At most [`MAX_BODY_BYTES`], unless the peer takes more.
     pub body: Bytes,
     /// `Retry-After`, in seconds.
     pub retry_after_s: Option<u64>,
+    /// `Content-Type`.
+    pub content_type: Option<&'static str>,
+    /// `Cache-Control`.
+    pub cache_control: Option<&'static str>,
 }
 
 impl Response {
     /// An answer of any status.
     pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
-        Self { status, body: body.into(), retry_after_s: None }
+        Self { status, body: body.into(), retry_after_s: None, content_type: None, cache_control: None }
     }
 
     /// 429: asked too often.
     pub fn too_many(why: impl Into<Bytes>, retry_after_s: u64) -> Self {
-        Self { status: 429, body: why.into(), retry_after_s: Some(retry_after_s) }
+        Self { retry_after_s: Some(retry_after_s), ..Self::new(429, why) }
     }
 }
 
@@ -231,13 +235,7 @@ where
                 Err(refusal) => refusal,
             },
         };
-        let mut response = hyper::Response::new(Full::new(answer.body));
-        *response.status_mut() =
-            hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
-        if let Some(seconds) = answer.retry_after_s {
-            response.headers_mut().insert(hyper::header::RETRY_AFTER, seconds.into());
-        }
-        response
+        answer.into_hyper()
     }
 
     async fn read(&self, request: hyper::Request<Incoming>) -> Result<Request, Response> {

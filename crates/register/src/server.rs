@@ -46,6 +46,8 @@ pub struct RegisterConfig {
     pub identity: PathBuf,
     /// Where Prometheus may ask; a loopback address.
     pub metrics: Option<MetricsAddress>,
+    /// Who may read the journal over a network.
+    pub serve_journal: Option<drieslot_mirror::ServeConfig>,
 }
 
 /// Why a register server does not start.
@@ -142,10 +144,14 @@ impl Register {
         let authorise = move |peer: &Fingerprint| door.knows(peer);
         let (measured, started) = (Arc::clone(&self), (self.clock)());
         let metrics = drieslot_link::serve_metrics(self.config.metrics, move || measured.metrics(started));
+        let readable = Arc::clone(&self);
+        let serve_journal = readable.config.serve_journal.clone();
+        let readers = drieslot_mirror::serve(serve_journal, &readable.config.folder, Some(Arc::clone(&identity)));
         let handler = move |peer, request| Arc::clone(&self).answer(peer, request);
         tokio::select! {
             served = drieslot_link::serve(listener, identity, authorise, handler) => Ok(served?),
             failed = metrics => match failed? {},
+            failed = readers => match failed? {},
         }
     }
 

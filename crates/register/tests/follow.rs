@@ -79,6 +79,7 @@ impl World {
             key: folder.join("register.key"),
             identity: folder.join("register"),
             metrics: None,
+            serve_journal: None,
         };
         Self { folder, people, charter, config, admin, gateway, register_tls: register.fingerprint() }
     }

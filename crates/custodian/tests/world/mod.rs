@@ -126,6 +126,7 @@ impl World {
             key: folder.join("register.key"),
             identity: folder.join("register"),
             metrics: None,
+            serve_journal: None,
         };
         let follow = FollowConfig {
             register_address: address.clone(),
@@ -197,6 +198,7 @@ impl World {
             max_register_age_s,
             limits: self.limits,
             metrics: None,
+            serve_journal: None,
         };
         let tls = TlsIdentity::load(&config.identity).unwrap().fingerprint();
         let custodian = Custodian::open(config, Arc::new(now)).unwrap();
