@@ -1,12 +1,9 @@
-//! `drieslot journal`: the last entries of a journal, and the check of a whole one.
+//! `drieslot journal`: the last entries of a journal.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use drieslot_journal::{Reader, Verifier, entry};
-
-use crate::failure::failure;
-use crate::files;
+use drieslot_journal::{Reader, entry};
 
 /// One entry for people to read.
 pub(crate) struct Line {
@@ -35,24 +32,5 @@ pub(crate) fn tail(folder: &Path, count: u64) -> Result<()> {
     for line in last(folder, count)? {
         println!("{:>8}  {}  {:<9}  {}", line.index, line.time, line.kind, serde_json::Value::Object(line.body));
     }
-    Ok(())
-}
-
-/// `drieslot journal verify`
-pub(crate) fn verify(folder: &Path, key: &Path) -> Result<()> {
-    let text = files::read(key)?;
-    let hint = "name the file with the journal's verifier key, `origin+id+key`, as you got it from its owner";
-    let verifier =
-        Verifier::parse(text.trim()).map_err(|error| failure(format!("{}: {error}", key.display()), hint))?;
-    let report = drieslot_journal::verify(folder, &verifier).map_err(|error| {
-        failure(
-            format!("{} does not hold what was signed: {error}", folder.display()),
-            "keep a copy of the folder as it is, and tell who relies on it",
-        )
-    })?;
-    println!(
-        "{}: {} entries signed for and intact, {} after the checkpoint, {} tiles read",
-        report.checkpoint.origin, report.checkpoint.size, report.unsigned_entries, report.tiles
-    );
     Ok(())
 }

@@ -17,6 +17,7 @@ mod init;
 mod journal;
 mod keys;
 mod load;
+mod mirror;
 mod processor;
 mod register;
 mod roles;
@@ -25,6 +26,7 @@ mod serve;
 mod sign;
 mod suggest;
 mod up;
+mod verify;
 mod witness;
 mod writing;
 
@@ -37,7 +39,7 @@ use tracing_subscriber::EnvFilter;
 
 use command::{
     ClassifyCommand, Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, JournalCommand,
-    KeysCommand, RegisterCommand,
+    KeysCommand, MirrorCommand, RegisterCommand,
 };
 use witness::WitnessCommand;
 use writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
@@ -99,7 +101,10 @@ async fn run(command: Command) -> Result<()> {
         Command::Keys(KeysCommand::Rotate(args)) => keys::rotate(&args).await,
         Command::Keys(KeysCommand::Verify(args)) => keys::verify(&args).await,
         Command::Deny(args) => deny::deny(&args, Timestamp::now()).await,
-        Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args.folder, &args.key),
+        Command::Journal(JournalCommand::Verify(args)) => verify::verify(&args).await,
+        Command::Journal(JournalCommand::Serve(args)) => verify::serve(&args).await,
+        Command::Mirror(MirrorCommand::Init(args)) => mirror::init(&args),
+        Command::Mirror(MirrorCommand::Run(args)) => mirror::run(&args).await,
         Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args.folder, args.lines),
         Command::Explain(args) => explain::explain(&args).await,
         Command::Config(ConfigCommand::Check(args)) => roles::check_config(args.part, &args.file),

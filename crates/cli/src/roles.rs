@@ -13,6 +13,7 @@ use crate::command::{Part, ServeArgs};
 use crate::custodian;
 use crate::failure::failure;
 use crate::files;
+use crate::mirror;
 use crate::serve::until_stopped;
 use crate::witness;
 
@@ -63,6 +64,7 @@ pub(crate) fn check_config(part: Part, file: &Path) -> Result<()> {
         Part::Custodian => custodian::config(file).map(|_| ()),
         Part::Gateway => gateway_config(file).map(|_| ()),
         Part::Witness => witness::config(file).map(|_| ()),
+        Part::Mirror => mirror::config(file).map(|_| ()),
     }?;
     println!("{}: well-formed", file.display());
     Ok(())

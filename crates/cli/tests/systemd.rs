@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const UNITS: [&str; 4] = [
+const UNITS: [&str; 5] = [
     "drieslot-register@.service",
     "drieslot-custodian@.service",
     "drieslot-gateway@.service",
     "drieslot-witness@.service",
+    "drieslot-mirror@.service",
 ];
 /// Where the units expect the program.
 const PROGRAM: &str = "/usr/local/bin/drieslot";

@@ -21,7 +21,10 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("register", &["schema", "journal", "link", "mirror"]),
     ("custodian", &["schema", "seal", "journal", "link", "mirror", "register"]),
     ("gateway", &["schema", "seal", "journal", "link", "mirror", "register", "custodian", "sql", "wire"]),
-    ("cli", &["schema", "seal", "journal", "link", "mirror", "register", "custodian", "sql", "wire", "gateway", "witness"]),
+    (
+        "cli",
+        &["schema", "seal", "journal", "link", "mirror", "register", "custodian", "sql", "wire", "gateway", "witness"],
+    ),
 ];
 
 /// What a room must be unable to touch.

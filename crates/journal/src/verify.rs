@@ -14,6 +14,8 @@ use crate::{Checkpoint, JournalError, Verifier};
 pub struct Report {
     /// The checkpoint, signed by the given key.
     pub checkpoint: Checkpoint,
+    /// The signed note that it stands in.
+    pub note: String,
     /// Entries after the checkpoint: whole, but not signed for yet.
     pub unsigned_entries: u64,
     /// Bytes of a last write that isn't whole: in progress, or torn by a crash.
@@ -137,7 +139,8 @@ pub fn verify_folder(dir: &Path, trust: Trust<'_>) -> Result<Report, VerifyError
             return Err(VerifyError::Lost { signed, found });
         }
     }
-    Ok(Report { unsigned_entries: reader.size() - checkpoint.size, torn_bytes: reader.torn_bytes(), tiles, checkpoint })
+    let (unsigned_entries, note) = (reader.size() - checkpoint.size, reader.note().to_owned());
+    Ok(Report { unsigned_entries, torn_bytes: reader.torn_bytes(), tiles, checkpoint, note })
 }
 
 /// Verifies what is served of a journal: all that the signed note names.
@@ -150,7 +153,7 @@ pub fn verify_served(source: &(impl Source + ?Sized), note: &str, trust: Trust<'
     let mut check = Check { source, tail, checkpoint: &checkpoint, seen: trust.seen, edge: Edge::default(), tiles: 0 };
     check.signed_tree()?;
     let tiles = check.tiles;
-    Ok(Report { unsigned_entries: 0, torn_bytes: 0, tiles, checkpoint })
+    Ok(Report { unsigned_entries: 0, torn_bytes: 0, tiles, checkpoint, note: note.to_owned() })
 }
 
 impl Trust<'_> {

@@ -1,0 +1,110 @@
+//! `drieslot journal verify` of a folder or of what is served, and `drieslot journal serve` of a folder.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use drieslot_journal::{Checkpoint, Reader, Report, Trust, Verifier, verify_folder, verify_served};
+use drieslot_link::{LoopbackAddress, TlsIdentity};
+use drieslot_mirror::{Remote, ServeConfig};
+
+use crate::command::{JournalServeArgs, JournalVerifyArgs};
+use crate::failure::failure;
+use crate::files;
+use crate::serve::until_stopped;
+
+/// The verifier key in a file.
+pub(crate) fn verifier(file: &Path) -> Result<Verifier> {
+    let text = files::read(file)?;
+    let hint = "name the file with the journal's verifier key, `origin+id+key`, as you got it from its owner";
+    Verifier::parse(text.trim()).map_err(|error| failure(format!("{}: {error}", file.display()), hint))
+}
+
+/// `drieslot journal verify`
+pub(crate) async fn verify(args: &JournalVerifyArgs) -> Result<()> {
+    let verifier = verifier(&args.key)?;
+    let seen = match &args.since {
+        Some(file) => seen(file, &verifier)?,
+        None => None,
+    };
+    let report = match remote(args)? {
+        Some(remote) => served(args, remote, verifier, seen.clone()).await,
+        None => verify_folder(Path::new(&args.journal), Trust { verifier: &verifier, seen: seen.as_ref() })
+            .map_err(|error| not_as_signed(args, &error)),
+    }?;
+    println!(
+        "{}: {} entries signed for and intact, {} after the checkpoint, {} tiles read",
+        report.checkpoint.origin, report.checkpoint.size, report.unsigned_entries, report.tiles
+    );
+    let Some(file) = &args.since else { return Ok(()) };
+    match &seen {
+        Some(seen) => println!("they begin with the {} that were seen before", seen.size),
+        None => println!("nothing was seen before; {} now says what was seen", file.display()),
+    }
+    files::write(file, &report.note)
+}
+
+fn seen(file: &Path, verifier: &Verifier) -> Result<Option<Checkpoint>> {
+    if !file.try_exists().with_context(|| file.display().to_string())? {
+        return Ok(None);
+    }
+    let hint = "name the file that an earlier `verify --since` wrote for this journal, or a new one";
+    let opened = Checkpoint::open(&files::read(file)?, verifier);
+    opened.map(Some).map_err(|error| failure(format!("{}: {error}", file.display()), hint))
+}
+
+async fn served(
+    args: &JournalVerifyArgs,
+    remote: Remote,
+    verifier: Verifier,
+    seen: Option<Checkpoint>,
+) -> Result<Report> {
+    let note = remote.note().await?;
+    let check = move || {
+        let trust = Trust { verifier: &verifier, seen: seen.as_ref() };
+        verify_served(&remote, &note, trust)
+    };
+    let checked = tokio::task::spawn_blocking(check).await.context("the check ended unexpectedly")?;
+    checked.map_err(|error| not_as_signed(args, &error))
+}
+
+fn not_as_signed(args: &JournalVerifyArgs, error: &drieslot_journal::VerifyError) -> anyhow::Error {
+    failure(
+        format!("{} does not hold what was signed: {error}", args.journal),
+        "keep a copy of it as it is, and tell who relies on it",
+    )
+}
+
+/// Where a journal is served, where that is what is named and not a folder.
+fn remote(args: &JournalVerifyArgs) -> Result<Option<Remote>> {
+    if let Some(rest) = args.journal.strip_prefix("http://") {
+        let (host, prefix) = rest.split_once('/').map_or((rest, ""), |(host, prefix)| (host, prefix));
+        let address = host.replacen("localhost", "127.0.0.1", 1).parse::<SocketAddr>();
+        let local = address.map_err(|error| error.to_string());
+        let local = local.and_then(|address| LoopbackAddress::try_from(address).map_err(str::to_owned));
+        let hint = "entries say who looked at what, so they are not fetched in the clear: ask over mutual TLS, \
+                    tls://HOST:PORT with --identity and --tls";
+        let address = local.map_err(|why| failure(format!("{}: {why}", args.journal), hint))?;
+        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+        return Ok(Some(Remote::local(address, &prefix)));
+    }
+    let Some(address) = args.journal.strip_prefix("tls://") else { return Ok(None) };
+    let (Some(identity), Some(peer)) = (&args.identity, args.tls) else {
+        let hint = "name the TLS identity that may read this journal, and the key that its server shows";
+        return Err(failure("tls:// needs --identity and --tls", hint));
+    };
+    Ok(Some(Remote::pinned(&TlsIdentity::load(identity)?, peer, address)?))
+}
+
+/// `drieslot journal serve`
+pub(crate) async fn serve(args: &JournalServeArgs) -> Result<()> {
+    let hint = "a part that runs serves its journal itself, also to other hosts: `serve_journal` in its configuration";
+    let address = LoopbackAddress::try_from(args.listen).map_err(|why| failure(why, hint))?;
+    let reader =
+        Reader::open(&args.folder).with_context(|| format!("no journal can be read in {}", args.folder.display()))?;
+    println!("serving {} at http://{}/ until Ctrl-C", reader.origin(), address.get());
+    tokio::select! {
+        failed = drieslot_mirror::serve(Some(ServeConfig::local(address)), &args.folder, None) => match failed? {},
+        stopped = until_stopped(false) => stopped,
+    }
+}
