@@ -45,7 +45,7 @@ fn print_mandate(state: &State, mandate: &Mandate, now: Timestamp) {
     println!("  purpose {}, by {}", mandate.purpose, mandate.legal_basis);
     println!("  {}", mandate.limits());
     if let Some(record) = state.find(Kind::Mandate, &mandate.id) {
-        let signer = |one: &drieslot_register::Signer| match one.function {
+        let signer = |one: &drieslot_register::Signer| match one.function() {
             Some(function) => format!("{} ({function})", one.name),
             None => one.name.clone(),
         };

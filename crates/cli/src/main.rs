@@ -17,6 +17,7 @@ mod init;
 mod journal;
 mod keys;
 mod load;
+mod meaning;
 mod mirror;
 mod processor;
 mod register;

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::export::Log;
 use crate::failure::failure;
 use crate::files;
+use crate::meaning::meaning;
 use crate::writing::check_size;
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -185,8 +186,7 @@ pub(crate) async fn show(access: &Path, wanted: &str, now: Timestamp) -> Result<
     println!("{}", record.text);
     println!("# entry {} of the register, SHA-256 {}", record.index, record.sha256);
     for signer in &record.signers {
-        let function = signer.function.map_or("head".to_owned(), |function| function.to_string());
-        println!("# signed by {} ({function})", signer.name);
+        println!("# signed by {} ({})", signer.name, signer.duty);
     }
     println!("# {}", record.status);
     for denial in state.statements().iter().filter(|one| one.status == Status::InForce) {
@@ -199,6 +199,9 @@ pub(crate) async fn show(access: &Path, wanted: &str, now: Timestamp) -> Result<
     }
     if let (Statement::Mandate(mandate), Status::Pending) = (record.statement.as_ref(), record.status) {
         changes(&state, mandate, now).lines().for_each(|line| println!("# {line}"));
+    }
+    if let (Some(meaning), Status::Pending) = (meaning(&record.statement, now), record.status) {
+        meaning.lines().for_each(|line| println!("# {line}"));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::command::{SignArgs, SigningKeyArgs};
 use crate::failure::failure;
 use crate::files;
+use crate::meaning::meaning;
 use crate::register::{Register, changes};
 use crate::writing::check_size;
 
@@ -98,6 +99,9 @@ pub(crate) async fn sign(args: &SignArgs, now: Timestamp) -> Result<()> {
             Some(state) => print!("{}", changes(state, mandate, now)),
             None => println!("what it changes is shown with --register FILE"),
         }
+    }
+    if let Some(meaning) = meaning(&statement, now) {
+        print!("{meaning}");
     }
     let armored = key.sign(&text)?;
     files::write(&path, &armored)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ssh_key::public::KeyData;
 
 use crate::signature::Signed;
-use crate::statement::{Charter, Function, Kind, Quorum, Statement, read_key};
+use crate::statement::{Charter, Duty, Function, Kind, Quorum, Statement, read_key};
 use crate::succession::Succession;
 use crate::{Hex32, Refusal};
 
@@ -41,8 +41,37 @@ impl std::fmt::Display for Status {
 pub struct Signer {
     /// Name in the charter.
     pub name: String,
-    /// Their function; `None` for the head.
-    pub function: Option<Function>,
+    /// What they are there for; of a custodian, its function's.
+    pub duty: Duty,
+}
+
+impl Signer {
+    /// Their function; `None` for who is no officer.
+    pub fn function(&self) -> Option<Function> {
+        self.duty.function()
+    }
+}
+
+/// What an entry did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A statement now waits for signatures.
+    Recorded {
+        /// SHA-256 of its text.
+        sha256: Hex32,
+    },
+    /// A signature was added; more are needed.
+    Signed {
+        /// Whose, each as a phrase.
+        missing: Vec<String>,
+    },
+    /// A statement took effect.
+    InForce {
+        /// Its kind.
+        kind: Kind,
+        /// Its id.
+        id: String,
+    },
 }
 
 /// One statement of the register.
@@ -79,14 +108,48 @@ pub(crate) enum Rule {
     AnyOfficer,
     /// One custodian of each function.
     Custodians,
+    /// One person.
+    One(Whom),
+}
+
+/// Whose one signature is enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Whoever the charter names, officer or not.
+    Anyone,
+    /// The head.
+    Head,
+    /// The head, or a data-protection officer.
+    HeadOrDataProtection,
+    /// The person with this name.
+    Named(String),
+}
+
+impl Whom {
+    fn includes(&self, signer: &Signer) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Head => signer.duty == Duty::Head,
+            Self::HeadOrDataProtection => matches!(signer.duty, Duty::Head | Duty::DataProtectionOfficer),
+            Self::Named(name) => signer.name == *name,
+        }
+    }
+}
+
+impl std::fmt::Display for Whom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Anyone => "any person of the charter",
+            Self::Head => "the head",
+            Self::HeadOrDataProtection => "the head, or a data-protection officer",
+            Self::Named(name) => name,
+        })
+    }
 }
 
 impl Rule {
     pub(crate) fn everyone(charter: &Charter) -> Self {
-        let signer = |person: &crate::statement::Person| Signer {
-            name: person.name.clone(),
-            function: person.function.function(),
-        };
+        let signer = |person: &crate::statement::Person| Signer { name: person.name.clone(), duty: person.function };
         Self::Everyone(charter.person.iter().map(signer).collect())
     }
 
@@ -108,7 +171,7 @@ impl Rule {
 
     /// What is still missing, each as a phrase; empty where the rule is met.
     fn missing(&self, signers: &[Signer]) -> Vec<String> {
-        let of = |function| signers.iter().filter(|signer| signer.function == Some(function)).count();
+        let of = |function| signers.iter().filter(|signer| signer.function() == Some(function)).count();
         match self {
             Self::Everyone(all) => {
                 let absent = all.iter().filter(|one| !signers.contains(one));
@@ -133,7 +196,8 @@ impl Rule {
                 missing
             }
             Self::AnyOfficer if signers.is_empty() => vec!["any officer".into()],
-            Self::AnyOfficer => Vec::new(),
+            Self::One(whom) if signers.is_empty() => vec![whom.to_string()],
+            Self::AnyOfficer | Self::One(_) => Vec::new(),
             Self::Custodians => {
                 let absent = Function::ALL.into_iter().filter(|function| of(*function) == 0);
                 absent.map(|function| format!("custodian of {function}")).collect()
@@ -145,9 +209,10 @@ impl Rule {
     fn counts(&self, signer: &Signer) -> bool {
         match self {
             Self::Everyone(all) => all.contains(signer),
-            Self::Quorums(quorums) => quorums.iter().any(|(function, _)| signer.function == Some(*function)),
+            Self::Quorums(quorums) => quorums.iter().any(|(function, _)| signer.function() == Some(*function)),
             Self::Succession(_) => true,
-            Self::FunctionAndAnother(..) | Self::AnyOfficer | Self::Custodians => signer.function.is_some(),
+            Self::FunctionAndAnother(..) | Self::AnyOfficer | Self::Custodians => signer.function().is_some(),
+            Self::One(whom) => whom.includes(signer),
         }
     }
 }
@@ -184,7 +249,7 @@ impl Record {
         let found = match &self.rule {
             Rule::Succession(succession) => succession.person(key),
             Rule::Custodians => custodian(charter, key),
-            Rule::Everyone(_) | Rule::Quorums(_) | Rule::FunctionAndAnother(..) | Rule::AnyOfficer => {
+            Rule::Everyone(_) | Rule::Quorums(_) | Rule::FunctionAndAnother(..) | Rule::AnyOfficer | Rule::One(_) => {
                 person(charter, key)
             }
         };
@@ -219,10 +284,10 @@ impl Record {
 
 pub(crate) fn person(charter: &Charter, key: &KeyData) -> Option<Signer> {
     let person = charter.person.iter().find(|one| read_key(&one.name, &one.key).as_ref() == Ok(key))?;
-    Some(Signer { name: person.name.clone(), function: person.function.function() })
+    Some(Signer { name: person.name.clone(), duty: person.function })
 }
 
 pub(crate) fn custodian(charter: &Charter, key: &KeyData) -> Option<Signer> {
     let part = charter.custodian.iter().find(|one| read_key(&one.name, &one.key).as_ref() == Ok(key))?;
-    Some(Signer { name: part.name.clone(), function: Some(part.function) })
+    Some(Signer { name: part.name.clone(), duty: part.function.into() })
 }

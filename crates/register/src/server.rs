@@ -236,20 +236,9 @@ impl Register {
             let issued = statement.issued();
             return Err(Refusal::Contradicts(format!("it is dated {issued}, and the register's clock says {now}")));
         }
-        match statement {
-            Statement::Mandate(mandate) if mandate.valid_until <= now => {
-                Err(Refusal::Contradicts(format!("the mandate ended on {} already", mandate.valid_until)))
-            }
-            Statement::Mandate(_)
-            | Statement::Charter(_)
-            | Statement::Classification(_)
-            | Statement::Revocation(_)
-            | Statement::KeyCheck(_)
-            | Statement::KeyPolicy(_)
-            | Statement::Rotation(_)
-            | Statement::Retirement(_)
-            | Statement::Officers(_)
-            | Statement::Denial(_) => Ok(()),
+        match statement.valid_until().filter(|until| *until <= now) {
+            Some(until) => Err(Refusal::Contradicts(format!("the {} ended on {until} already", statement.kind()))),
+            None => Ok(()),
         }
     }
 

@@ -12,11 +12,12 @@ use ssh_key::public::KeyData;
 use crate::Refusal;
 use crate::entry::{Entry, SignatureEntry};
 use crate::epochs::{Epochs, EpochsInUse, OpenRotation};
+use crate::evidence::Evidence;
 use crate::loosening::loosened;
 use crate::mandates::Mandates;
 use crate::officers::{changed, taken_away};
 use crate::permit::{Asker, Denied, Operation, Part, Permit};
-use crate::record::{Record, Rule, Signer, Status};
+use crate::record::{Effect, Record, Rule, Signer, Status};
 use crate::signature::signing_key;
 use crate::statement::{
     Charter, Classification, Denial, Hex32, KeyCheck, KeyPolicy, Kind, Mandate, Retirement, Rotation, Statement,
@@ -47,28 +48,8 @@ pub struct State {
     epochs: Epochs,
     /// In force.
     key_policy: Option<Arc<KeyPolicy>>,
-}
-
-/// What an entry did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// A statement now waits for signatures.
-    Recorded {
-        /// SHA-256 of its text.
-        sha256: Hex32,
-    },
-    /// A signature was added; more are needed.
-    Signed {
-        /// Whose, each as a phrase.
-        missing: Vec<String>,
-    },
-    /// A statement took effect.
-    InForce {
-        /// Its kind.
-        kind: Kind,
-        /// Its id.
-        id: String,
-    },
+    /// In force.
+    evidence: Evidence,
 }
 
 fn contradicts<T>(why: impl Into<String>) -> Result<T, Refusal> {
@@ -92,6 +73,7 @@ impl State {
             key_checks: BTreeMap::new(),
             epochs: Epochs::default(),
             key_policy: None,
+            evidence: Evidence::default(),
         }
     }
 
@@ -192,6 +174,14 @@ impl State {
                 Err(why) => contradicts(why),
             },
             Statement::Denial(one) => self.admit_denial(one),
+            Statement::Approval(one) => self.evidence.admit_approval(one).or_else(contradicts),
+            Statement::Attestation(one) => self.evidence.admit_attestation(charter, one).or_else(contradicts),
+            Statement::Order(one) => {
+                let is_mandate = |id: &str| self.mandates.get(id).is_some();
+                self.evidence.admit_order(one, is_mandate).or_else(contradicts)
+            }
+            Statement::Incident(one) => self.evidence.admit_incident(one).or_else(contradicts),
+            Statement::Exit(one) => self.evidence.admit_exit(one, charter.quorum).or_else(contradicts),
         }
     }
 
@@ -237,7 +227,7 @@ impl State {
         };
         match record.rule {
             Rule::Quorums(_) | Rule::FunctionAndAnother(..) => {}
-            Rule::Everyone(_) | Rule::Succession(_) | Rule::AnyOfficer | Rule::Custodians => {
+            Rule::Everyone(_) | Rule::Succession(_) | Rule::AnyOfficer | Rule::Custodians | Rule::One(_) => {
                 return contradicts(format!("a {kind} is not for officers to deny"));
             }
         }
@@ -394,6 +384,15 @@ impl State {
                 }
             }
             Statement::Denial(denial) => self.settle(denial.denies.kind, &denial.denies.id, Status::Denied),
+            Statement::Approval(_)
+            | Statement::Attestation(_)
+            | Statement::Order(_)
+            | Statement::Incident(_)
+            | Statement::Exit(_) => {
+                if let Some(old) = self.evidence.enact(record.statement.as_ref()) {
+                    self.settle(record.kind(), &old, Status::Replaced);
+                }
+            }
         }
         self.mandates.arrange(self.classifications.values().map(|(_, words)| words.as_ref()));
     }
@@ -495,6 +494,11 @@ impl State {
         self.key_policy.as_ref()
     }
 
+    /// What a dossier reads.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
     /// The protected columns of a domain, each with its database.
     pub fn columns_of<'a>(&'a self, domain: &Domain) -> Vec<(&'a str, &'a schema::Protected)> {
         self.columns().into_iter().filter(|(_, column)| column.domain == *domain).collect()
@@ -529,21 +533,14 @@ impl State {
 
     /// Everyone with a mandate in force.
     pub fn principals(&self) -> BTreeSet<&str> {
-        let mandates = self.records.iter().filter(|record| record.status == Status::InForce);
-        mandates
-            .filter_map(|record| match record.statement.as_ref() {
-                Statement::Mandate(mandate) => Some(mandate.principal.as_str()),
-                Statement::Charter(_)
-                | Statement::Classification(_)
-                | Statement::Revocation(_)
-                | Statement::KeyCheck(_)
-                | Statement::KeyPolicy(_)
-                | Statement::Rotation(_)
-                | Statement::Retirement(_)
-                | Statement::Officers(_)
-                | Statement::Denial(_) => None,
-            })
-            .collect()
+        let in_force = self.records.iter().filter(|record| record.status == Status::InForce);
+        let mut principals = BTreeSet::new();
+        for record in in_force {
+            if let Statement::Mandate(mandate) = record.statement.as_ref() {
+                principals.insert(mandate.principal.as_str());
+            }
+        }
+        principals
     }
 
     /// All statements, in the order of the register.

@@ -88,7 +88,7 @@ impl Succession {
         let absent = self.new.iter().filter(|one| !signers.contains(&one.signer));
         let mut missing: Vec<_> = absent.map(|one| one.signer.name.clone()).collect();
         let signed = |known: &[Known], function| {
-            let theirs = known.iter().filter(|one| one.signer.function == Some(function));
+            let theirs = known.iter().filter(|one| one.signer.function() == Some(function));
             theirs.filter(|one| signers.contains(&one.signer)).count()
         };
         for function in Function::ALL {

@@ -15,5 +15,5 @@ fn every_example_is_a_statement() {
         assert_eq!(Statement::parse(&statement.to_text().unwrap()).unwrap(), statement);
         kinds.insert(statement.kind());
     }
-    assert_eq!((examples.len(), kinds.len()), (10, 10));
+    assert_eq!((examples.len(), kinds.len()), (15, 15));
 }

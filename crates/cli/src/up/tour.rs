@@ -187,10 +187,7 @@ pub(crate) async fn signatures(folder: &Folder) -> Result<()> {
             key_checks += 1;
             continue;
         }
-        let signer = |signer: &Signer| {
-            let function = signer.function.map_or("head".to_owned(), |function| function.to_string());
-            format!("{} ({function})", signer.name)
-        };
+        let signer = |signer: &Signer| format!("{} ({})", signer.name, signer.duty);
         let signers: Vec<String> = record.signers.iter().map(signer).collect();
         println!("  entry {:>2}  {} `{}`, {}", record.index, record.kind(), record.id(), record.status);
         for line in wrapped(&format!("signed by {}", signers.join(", ")), WIDTH - 12) {

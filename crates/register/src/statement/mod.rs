@@ -4,8 +4,10 @@
 
 mod charter;
 mod classification;
+mod evidence;
 mod hours;
 mod officers;
+mod procedure;
 mod rotation;
 mod words;
 
@@ -19,8 +21,10 @@ pub(crate) use charter::read_key;
 pub use charter::{Charter, CustodianPart, GatewayPart, Person, Quorum, RegisterPart, UsagePart};
 pub(crate) use classification::table_id;
 pub use classification::{Classification, ColumnEntry, ProtectionWord, TableEntry, UnlistedWord};
+pub use evidence::{Approval, Attestation, Decision, Document, Exit, ExitEvent, Finding, Phase};
 pub use hours::{Day, Hours, TimeOfDay};
 pub use officers::{Denial, Denied, NewOfficer, Officers};
+pub use procedure::{Breach, Incident, Order, OrderStage, Risk};
 pub use rotation::{DomainPolicy, EndedEpoch, KeyPolicy, NewEpoch, Retirement, Rotation};
 pub use words::{Duty, Function, Hex32, HexError, Kind, check_name};
 
@@ -218,6 +222,16 @@ pub enum Statement {
     Officers(Officers),
     /// One officer's no to a statement that waits.
     Denial(Denial),
+    /// The head's decision.
+    Approval(Approval),
+    /// One person's word on a criterion.
+    Attestation(Attestation),
+    /// A step of a legal order.
+    Order(Order),
+    /// A step of an incident.
+    Incident(Incident),
+    /// The report of a move, a drill of one, or an export.
+    Exit(Exit),
 }
 
 impl Statement {
@@ -253,6 +267,11 @@ impl Statement {
             Self::Retirement(_) => Kind::Retirement,
             Self::Officers(_) => Kind::Officers,
             Self::Denial(_) => Kind::Denial,
+            Self::Approval(_) => Kind::Approval,
+            Self::Attestation(_) => Kind::Attestation,
+            Self::Order(_) => Kind::Order,
+            Self::Incident(_) => Kind::Incident,
+            Self::Exit(_) => Kind::Exit,
         }
     }
 
@@ -269,6 +288,11 @@ impl Statement {
             Self::Retirement(statement) => &statement.id,
             Self::Officers(statement) => &statement.id,
             Self::Denial(statement) => &statement.id,
+            Self::Approval(statement) => &statement.id,
+            Self::Attestation(statement) => &statement.id,
+            Self::Order(statement) => &statement.id,
+            Self::Incident(statement) => &statement.id,
+            Self::Exit(statement) => &statement.id,
         }
     }
 
@@ -285,6 +309,11 @@ impl Statement {
             Self::Retirement(statement) => &statement.tenant,
             Self::Officers(statement) => &statement.tenant,
             Self::Denial(statement) => &statement.tenant,
+            Self::Approval(statement) => &statement.tenant,
+            Self::Attestation(statement) => &statement.tenant,
+            Self::Order(statement) => &statement.tenant,
+            Self::Incident(statement) => &statement.tenant,
+            Self::Exit(statement) => &statement.tenant,
         }
     }
 
@@ -301,6 +330,32 @@ impl Statement {
             Self::Retirement(statement) => statement.issued,
             Self::Officers(statement) => statement.issued,
             Self::Denial(statement) => statement.issued,
+            Self::Approval(statement) => statement.issued,
+            Self::Attestation(statement) => statement.issued,
+            Self::Order(statement) => statement.issued,
+            Self::Incident(statement) => statement.issued,
+            Self::Exit(statement) => statement.issued,
+        }
+    }
+
+    /// When it is valid no more, where it says so.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Mandate(statement) => Some(statement.valid_until),
+            Self::Approval(statement) => Some(statement.valid_until),
+            Self::Attestation(statement) => Some(statement.valid_until),
+            Self::Charter(_)
+            | Self::Classification(_)
+            | Self::Revocation(_)
+            | Self::KeyCheck(_)
+            | Self::KeyPolicy(_)
+            | Self::Rotation(_)
+            | Self::Retirement(_)
+            | Self::Officers(_)
+            | Self::Denial(_)
+            | Self::Order(_)
+            | Self::Incident(_)
+            | Self::Exit(_) => None,
         }
     }
 
@@ -318,6 +373,11 @@ impl Statement {
             Self::Retirement(retirement) => retirement.check(),
             Self::Officers(change) => change.check(),
             Self::Denial(denial) => denial.check(),
+            Self::Approval(approval) => approval.check(),
+            Self::Attestation(attestation) => attestation.check(),
+            Self::Order(order) => order.check(),
+            Self::Incident(incident) => incident.check(),
+            Self::Exit(exit) => exit.check(),
         }
     }
 }

@@ -29,6 +29,16 @@ pub enum Kind {
     Officers,
     /// One officer's no to a statement that waits.
     Denial,
+    /// The head's decision.
+    Approval,
+    /// One person's word on a criterion.
+    Attestation,
+    /// A step of a legal order.
+    Order,
+    /// A step of an incident.
+    Incident,
+    /// The report of a move, a drill of one, or an export.
+    Exit,
 }
 
 impl fmt::Display for Kind {
@@ -44,6 +54,11 @@ impl fmt::Display for Kind {
             Self::Retirement => "retirement",
             Self::Officers => "officers",
             Self::Denial => "denial",
+            Self::Approval => "approval",
+            Self::Attestation => "attestation",
+            Self::Order => "order",
+            Self::Incident => "incident",
+            Self::Exit => "exit",
         })
     }
 }
@@ -86,7 +101,7 @@ impl FromStr for Function {
 
 /// What a person of the charter is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Duty {
     /// Officer of structure.
     Structure,
@@ -96,16 +111,20 @@ pub enum Duty {
     Keys,
     /// Head of the agency.
     Head,
+    /// Advises the head on security; no officer.
+    SecurityConsultant,
+    /// As the GDPR has one; no officer.
+    DataProtectionOfficer,
 }
 
 impl Duty {
-    /// The officer's function; `None` for the head.
+    /// The officer's function; `None` for who is no officer.
     pub fn function(self) -> Option<Function> {
         match self {
             Self::Structure => Some(Function::Structure),
             Self::Access => Some(Function::Access),
             Self::Keys => Some(Function::Keys),
-            Self::Head => None,
+            Self::Head | Self::SecurityConsultant | Self::DataProtectionOfficer => None,
         }
     }
 }
@@ -122,10 +141,14 @@ impl From<Function> for Duty {
 
 impl fmt::Display for Duty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.function() {
-            Some(function) => function.fmt(f),
-            None => f.write_str("head"),
-        }
+        f.write_str(match self {
+            Self::Structure => "structure",
+            Self::Access => "access",
+            Self::Keys => "keys",
+            Self::Head => "head",
+            Self::SecurityConsultant => "security-consultant",
+            Self::DataProtectionOfficer => "data-protection-officer",
+        })
     }
 }
 
