@@ -35,7 +35,7 @@ need_python() {
   for package in "$@"; do
     target/python/bin/python -c "import ${package%%[*}" 2>/dev/null && continue
     echo "installing the Python package $package into target/python"
-    target/python/bin/pip install --quiet "$package"
+    target/python/bin/python -m pip install --quiet "$package"
   done
   PATH="$PWD/target/python/bin:$PATH"
   export PATH

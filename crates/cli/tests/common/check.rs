@@ -10,9 +10,12 @@ use std::process::Command;
 
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
+use drieslot_gateway::rotation::JOURNAL_SUFFIX;
+use drieslot_journal::Reader;
 
 use super::processes::descendants;
-use super::psql::run;
+use super::psql::{Said, run};
+use super::python::python;
 use super::{PARTS, Trial, postgres_bin};
 
 /// A value that no other data holds, planted in protected columns.
@@ -166,6 +169,13 @@ impl Region {
     }
 }
 
+/// What `tools/check_entries.py` says of entries, one a line.
+pub(crate) fn entries_fit(python: &Path, lines: &str) -> Said {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = Command::new(python);
+    run(command.arg(root.join("tools/check_entries.py")).arg(root.join("docs/journal.schema.json")), lines)
+}
+
 impl Trial {
     /// Fails the test where a journal does not verify, the register does not fold, or the processor knows a canary.
     pub(crate) fn check(&self, canaries: &[Canary]) {
@@ -182,6 +192,21 @@ impl Trial {
             let key = self.data().join(part).join("journal.vkey").display().to_string();
             let said = self.drieslot_ok(["journal", "verify", &journal, "--key", &key]);
             assert!(said.contains("intact"), "{part}: {said}");
+        }
+        self.check_entries();
+    }
+
+    /// Every entry is as `docs/journal.schema.json` says.
+    fn check_entries(&self) {
+        let Some(python) = python() else { return };
+        let rotation = self.data().join(format!("gateway/journal{JOURNAL_SUFFIX}"));
+        let folders = PARTS.iter().map(|part| self.journal(part)).chain(rotation.exists().then_some(rotation));
+        for folder in folders {
+            let reader = Reader::open(&folder).unwrap();
+            let entries = reader.entries(0, reader.size()).unwrap();
+            let lines: Vec<u8> = entries.flat_map(|entry| [entry.unwrap().1, b"\n".to_vec()].concat()).collect();
+            let said = entries_fit(&python, &String::from_utf8(lines).unwrap());
+            assert!(said.ok, "{}: {}{}", folder.display(), said.out, said.err);
         }
     }
 
