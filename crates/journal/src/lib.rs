@@ -16,6 +16,7 @@ mod key;
 mod mirror;
 mod note;
 pub mod proof;
+mod published;
 mod reader;
 mod recovery;
 mod serve;
@@ -33,6 +34,7 @@ pub use journal::{Durability, Durable, Journal, JournalConfig, Notify, Recovered
 pub use key::{IdentityKey, Verifier};
 pub use mirror::{Mirror, MirrorError, Mirrored};
 pub use note::{Checkpoint, MAX_NOTE_BYTES, Note};
+pub use published::Published;
 pub use reader::{Entries, Reader};
 pub use serve::{Kind, Served, served};
 pub use source::{MAX_FILE_BYTES, Source};

@@ -42,6 +42,14 @@ fn range(nodes: &(impl Nodes + ?Sized), start: u64, end: u64) -> Result<Hash, Jo
     Ok(node(&range(nodes, start, middle)?, &range(nodes, middle, end)?))
 }
 
+/// `MTH(D[size])`.
+///
+/// # Errors
+/// Those of `nodes`.
+pub fn root(nodes: &(impl Nodes + ?Sized), size: u64) -> Result<Hash, JournalError> {
+    if size == 0 { Ok(crate::hash::root(&[])) } else { range(nodes, 0, size) }
+}
+
 /// `PATH(index, D[size])`.
 ///
 /// # Errors

@@ -32,6 +32,16 @@ impl Metric {
         Self { kind: "counter", ..Self::gauge(name, help, value) }
     }
 
+    /// Gauges of one name, told apart by a label.
+    pub fn gauges(
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        samples: impl IntoIterator<Item = (&'static str, u64)>,
+    ) -> Self {
+        Self { kind: "gauge", ..Self::counters(name, help, label, samples) }
+    }
+
     /// Counters of one name, told apart by a label.
     pub fn counters(
         name: &'static str,
