@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::hash::{self, Hash};
-use crate::recovery::read_hashes;
+use crate::hash::Hash;
+use crate::source::Tree;
 use crate::writer::checkpoint_path;
-use crate::{Checkpoint, JournalError, Verifier, files, proof, tile};
+use crate::{Checkpoint, JournalError, Verifier, files, proof};
 
 /// A journal as of one checkpoint.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Published {
     /// [`JournalError::NoSuchEntry`] for more than the checkpoint covers; errors of reading tiles.
     pub fn root_of(&self, size: u64) -> Result<Hash, JournalError> {
         self.covered(size)?;
-        proof::root(self, size)
+        proof::root(&self.tree(), size)
     }
 
     /// That the first `old` entries are a prefix of the checkpoint's (RFC 6962 section 2.1.2).
@@ -65,7 +65,11 @@ impl Published {
     /// As [`Published::root_of`].
     pub fn consistency_proof(&self, old: u64) -> Result<Vec<Hash>, JournalError> {
         self.covered(old)?;
-        proof::consistency(self, old, self.checkpoint.size)
+        proof::consistency(&self.tree(), old, self.checkpoint.size)
+    }
+
+    fn tree(&self) -> Tree<'_, Path> {
+        Tree { source: self.dir.as_path(), size: self.checkpoint.size }
     }
 
     fn covered(&self, size: u64) -> Result<(), JournalError> {
@@ -103,21 +107,5 @@ impl Published {
             return Err(JournalError::corrupt(&path, why));
         }
         Ok(Some(note))
-    }
-}
-
-impl proof::Nodes for Published {
-    fn node(&self, level: u8, index: u64) -> Result<Hash, JournalError> {
-        let (tile_level, height) = (level / 8, level % 8);
-        let first = index << height;
-        let (tile_index, offset) = (first / tile::WIDTH, first % tile::WIDTH);
-        let count = tile::hashes_at(tile_level, self.checkpoint.size);
-        let width = if tile_index == count / tile::WIDTH { count % tile::WIDTH } else { tile::WIDTH };
-        let hashes = read_hashes(&self.dir, tile_level, tile_index, width)?;
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        hashes
-            .get(at..at.saturating_add(1 << height))
-            .map(hash::root)
-            .ok_or(JournalError::NoSuchEntry { index: first, size: self.checkpoint.size })
     }
 }

@@ -113,10 +113,9 @@ fn a_rollback_a_second_history_and_a_gap_are_refused_by_name() {
         ("tile/1/000.p/6", "the tile is missing"),
     ] {
         fs::remove_file(folder.journal().join(file)).unwrap();
-        match refused(&folder.journal()) {
-            MirrorError::Gap { from: 900, signed: 1600, why } => assert!(why.contains(error), "{why}"),
-            other => panic!("{file}: {other}"),
-        }
+        let refusal = refused(&folder.journal());
+        let MirrorError::Gap { from: 900, signed: 1600, why } = &refusal else { panic!("{file}: {refusal}") };
+        assert!(why.contains(error), "{why}");
         fs::copy(good.join(file), folder.journal().join(file)).unwrap();
     }
     assert_eq!(verify(&place, &folder.verifier()).unwrap().checkpoint.size, 900);
