@@ -18,9 +18,9 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("seal", &["schema"]),
     ("sql", &["schema"]),
     ("mirror", &["journal", "link"]),
-    ("register", &["schema", "journal", "link", "mirror"]),
-    ("custodian", &["schema", "seal", "journal", "link", "mirror", "register"]),
-    ("gateway", &["schema", "seal", "journal", "link", "mirror", "register", "custodian", "sql", "wire"]),
+    ("register", &["schema", "journal", "link", "mirror", "witness"]),
+    ("custodian", &["schema", "seal", "journal", "link", "mirror", "witness", "register"]),
+    ("gateway", &["schema", "seal", "journal", "link", "mirror", "witness", "register", "custodian", "sql", "wire"]),
     (
         "cli",
         &["schema", "seal", "journal", "link", "mirror", "register", "custodian", "sql", "wire", "gateway", "witness"],

@@ -15,6 +15,7 @@ use drieslot_register::statement::{KeyCheck, Statement};
 use drieslot_register::{Function, Hex32, Part, State, Use};
 use drieslot_schema::Domain;
 use drieslot_seal::{DomainContext, Share};
+use drieslot_witness::{Cosigning, WitnessAddress};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -71,6 +72,9 @@ pub struct CustodianConfig {
     pub metrics: Option<MetricsAddress>,
     /// Who may read the journal over a network.
     pub serve_journal: Option<drieslot_mirror::ServeConfig>,
+    /// Where each witness of the charter is.
+    #[serde(default)]
+    pub witness: Vec<WitnessAddress>,
 }
 
 /// Where the configuration says that the secret is.
@@ -117,6 +121,7 @@ pub struct Custodian {
     secret: SecretHolder,
     key: IdentityKey,
     journal: Journal,
+    cosigning: Arc<Cosigning>,
     follower: Arc<Follower>,
     limits: Mutex<Limits>,
     measured: Measured,
@@ -185,12 +190,21 @@ impl Custodian {
         };
         let key = IdentityKey::load(&config.key)?;
         let journal_key = IdentityKey::load(&config.key)?;
+        let verifier = journal_key.verifier(&config.origin)?;
         let (journal, _) = Journal::open(&config.journal, JournalConfig::new(&config.origin, journal_key))?;
         let identity = Arc::new(TlsIdentity::load(&config.identity)?);
         let follower = Follower::start_beside(&config.journal, config.register.clone(), identity)?;
+        let states = follower.subscribe();
+        let cosigning = Cosigning::start(
+            journal.clone(),
+            &config.journal,
+            verifier,
+            config.witness.clone(),
+            Box::new(move || states.borrow().witnessing()),
+        )?;
         let limits = Mutex::new(Limits::new(&config.limits));
         let (measured, started) = (Measured::default(), clock());
-        Ok(Arc::new(Self { config, clock, secret, key, journal, follower, limits, measured, started }))
+        Ok(Arc::new(Self { config, clock, secret, key, journal, cosigning, follower, limits, measured, started }))
     }
 
     /// Listens and serves until the future is dropped.
@@ -231,7 +245,7 @@ impl Custodian {
     fn metrics(&self) -> Vec<Metric> {
         let age = self.follower.last_contact_age().as_secs();
         let started = u64::try_from(self.started.as_second()).unwrap_or(0);
-        vec![
+        let mut metrics = vec![
             Metric::gauge(
                 "drieslot_start_time_seconds",
                 "When this process started, in seconds of the epoch.",
@@ -249,7 +263,9 @@ impl Custodian {
                 "Durable entries of the journal.",
                 self.journal.durable(),
             ),
-        ]
+        ];
+        metrics.extend(self.cosigning.metrics());
+        metrics
     }
 
     async fn journal_windows(&self) {
@@ -408,6 +424,7 @@ impl Custodian {
     fn decide(&self, state: &State, peer: &Fingerprint, domain: &Domain, epoch: u16) -> Result<Granted, Refused> {
         // First: an old view must not be taken for a refusal.
         self.fresh()?;
+        self.cosigning.check_grace().or_else(|error| refuse(503, error.to_string()))?;
         let now = (self.clock)();
         let used = state.domain_use(domain, epoch, peer, now).or_else(|denied| refuse(403, denied.to_string()))?;
         let Some(tenant) = state.tenant() else {

@@ -61,6 +61,9 @@ pub struct Config {
     pub metrics: Option<drieslot_link::MetricsAddress>,
     /// Who may read the journal over a network.
     pub serve_journal: Option<drieslot_mirror::ServeConfig>,
+    /// Where each witness of the charter is.
+    #[serde(default)]
+    pub witness: Vec<drieslot_witness::WitnessAddress>,
 }
 
 /// Sign-in by TLS client certificate.

@@ -31,9 +31,10 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 use drieslot_custodian::client::Keyring;
-use drieslot_journal::{IdentityKey, Journal};
+use drieslot_journal::{IdentityKey, Journal, Verifier as JournalVerifier};
 use drieslot_link::TlsIdentity;
 use drieslot_register::follow::Follower;
+use drieslot_witness::Cosigning;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -94,6 +95,7 @@ pub(crate) struct Shared {
     follower: Arc<Follower>,
     keyring: Arc<Keyring>,
     trace: Trace,
+    cosigning: Arc<Cosigning>,
     catalogs: Catalogs,
     plans: Plans,
     recording: Option<Recording>,
@@ -130,11 +132,15 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let decoys = Decoys::open(&config.decoys)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| GatewayError::Listen(config.listen, error))?;
-    let trace = Trace::new(open_journal(&config)?, Arc::clone(&clock));
+    let (journal, verifier) = open_journal(&config)?;
+    let trace = Trace::new(journal.clone(), Arc::clone(&clock));
     let identity = Arc::new(TlsIdentity::load(&config.identity)?);
     let follower = Follower::start_beside(&config.journal.folder, config.register.clone(), Arc::clone(&identity))
         .map_err(|error| GatewayError::Register(error.to_string()))?;
     follower.ready().await.map_err(|error| GatewayError::Register(error.to_string()))?;
+    let states = follower.subscribe();
+    let policy = Box::new(move || states.borrow().witnessing());
+    let cosigning = Cosigning::start(journal, &config.journal.folder, verifier, config.witness.clone(), policy)?;
     let keyring = Keyring::new(config.keys.clone(), Arc::clone(&identity), Arc::clone(&follower), Arc::clone(&clock))
         .map_err(|error| GatewayError::Config(error.to_string()))?;
     let mut decoy_seed = [0; 32];
@@ -147,6 +153,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
         follower,
         keyring,
         trace: trace.clone(),
+        cosigning,
         catalogs: Catalogs::default(),
         plans: Plans::default(),
         recording,
@@ -218,14 +225,15 @@ fn firewall(config: &Config, principals: &BTreeMap<String, Verifier>) -> Result<
     Firewall::open(&config.firewall, &known)
 }
 
-fn open_journal(config: &Config) -> Result<Journal, GatewayError> {
-    let mut settings =
-        drieslot_journal::JournalConfig::new(&config.journal.origin, IdentityKey::load(&config.journal.key)?);
+fn open_journal(config: &Config) -> Result<(Journal, JournalVerifier), GatewayError> {
+    let key = IdentityKey::load(&config.journal.key)?;
+    let verifier = key.verifier(&config.journal.origin)?;
+    let mut settings = drieslot_journal::JournalConfig::new(&config.journal.origin, key);
     settings.durability = match config.journal.durability {
         Durability::Fsync => drieslot_journal::Durability::Fsync,
         Durability::Os => drieslot_journal::Durability::Os,
     };
     let (journal, recovered) = Journal::open(&config.journal.folder, settings)?;
     tracing::info!(?recovered, "journal is open");
-    Ok(journal)
+    Ok((journal, verifier))
 }

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use drieslot_journal::hash::{self, Peaks};
 use drieslot_journal::{Checkpoint, IdentityKey, Journal, JournalConfig, JournalError, Reader};
 use drieslot_link::{Fingerprint, LinkError, Method, Metric, MetricsAddress, Request, Response, TlsIdentity};
+use drieslot_witness::{Cosigning, WitnessAddress};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -48,6 +49,9 @@ pub struct RegisterConfig {
     pub metrics: Option<MetricsAddress>,
     /// Who may read the journal over a network.
     pub serve_journal: Option<drieslot_mirror::ServeConfig>,
+    /// Where each witness of the charter is.
+    #[serde(default)]
+    pub witness: Vec<WitnessAddress>,
 }
 
 /// Why a register server does not start.
@@ -98,6 +102,8 @@ pub struct Register {
     /// Set when the journal took entries that were not published: only a restart may go on.
     stopped: AtomicBool,
     published: watch::Sender<Arc<Published>>,
+    /// Since it is served.
+    cosigning: OnceLock<Arc<Cosigning>>,
 }
 
 impl Register {
@@ -121,7 +127,8 @@ impl Register {
         let note = checkpoint(&config.tenant, &peaks, &key)?;
         let published = watch::Sender::new(Arc::new(Published { state, entries, peaks, note }));
         let (appending, stopped) = (Mutex::new(()), AtomicBool::new(false));
-        Ok(Arc::new(Self { config, clock, journal, key, appending, stopped, published }))
+        let cosigning = OnceLock::new();
+        Ok(Arc::new(Self { config, clock, journal, key, appending, stopped, published, cosigning }))
     }
 
     /// Listens and serves until the future is dropped.
@@ -140,6 +147,7 @@ impl Register {
     /// `Link`.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> Result<(), ServerError> {
         let identity = Arc::new(TlsIdentity::load(&self.config.identity)?);
+        self.begin_cosigning()?;
         let door = Arc::clone(&self);
         let authorise = move |peer: &Fingerprint| door.knows(peer);
         let (measured, started) = (Arc::clone(&self), (self.clock)());
@@ -155,10 +163,30 @@ impl Register {
         }
     }
 
+    fn begin_cosigning(&self) -> Result<(), ServerError> {
+        let published = self.published.subscribe();
+        let begun = Cosigning::start(
+            self.journal.clone(),
+            &self.config.folder,
+            self.key.verifier(&origin(&self.config.tenant))?,
+            self.config.witness.clone(),
+            Box::new(move || published.borrow().state.witnessing()),
+        )?;
+        // A second call serves the same journal: what began first goes on.
+        let _ = self.cosigning.set(begun);
+        Ok(())
+    }
+
+    /// Another history of this register is known: nothing of this one may be relied on.
+    fn halted(&self) -> Option<Response> {
+        let halted = self.cosigning.get()?.check_one_history().err()?;
+        Some(Response::new(503, halted.to_string()))
+    }
+
     fn metrics(&self, started: Timestamp) -> Vec<Metric> {
         let revision = self.published.borrow().state.revision();
         let started = u64::try_from(started.as_second()).unwrap_or(0);
-        vec![
+        let mut metrics = vec![
             Metric::gauge(
                 "drieslot_start_time_seconds",
                 "When this process started, in seconds of the epoch.",
@@ -170,7 +198,9 @@ impl Register {
                 "Durable entries of the journal.",
                 self.journal.durable(),
             ),
-        ]
+        ];
+        metrics.extend(self.cosigning.get().into_iter().flat_map(|cosigning| cosigning.metrics()));
+        metrics
     }
 
     /// The state as published.
@@ -192,6 +222,9 @@ impl Register {
     }
 
     async fn answer(self: Arc<Self>, _peer: Fingerprint, request: Request) -> Response {
+        if let Some(halted) = self.halted() {
+            return halted;
+        }
         match (request.method, request.path.as_str()) {
             (Method::Get, "/entries") => self.entries(&request.query).await,
             (Method::Get, "/checkpoint") => Response::new(200, self.published.borrow().note.clone()),

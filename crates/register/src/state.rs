@@ -6,6 +6,7 @@ use std::sync::Arc;
 use drieslot_link::Fingerprint;
 use drieslot_schema as schema;
 use drieslot_schema::{ColumnId, Domain};
+use drieslot_witness::Policy;
 use jiff::Timestamp;
 use ssh_key::public::KeyData;
 
@@ -415,6 +416,11 @@ impl State {
     /// The charter in force, with the officers as they are now.
     pub fn charter(&self) -> Option<&Arc<Charter>> {
         self.charter.as_ref()
+    }
+
+    /// The witnesses that the charter wants; `None` where no charter is in force, or nothing is allowed any more.
+    pub fn witnessing(&self) -> Option<Policy> {
+        self.charter.as_ref().and_then(|charter| charter.witnessing().ok())
     }
 
     /// The controller's name, once the charter is in force.

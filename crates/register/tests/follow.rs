@@ -80,6 +80,7 @@ impl World {
             identity: folder.join("register"),
             metrics: None,
             serve_journal: None,
+            witness: Vec::new(),
         };
         Self { folder, people, charter, config, admin, gateway, register_tls: register.fingerprint() }
     }

@@ -1,7 +1,8 @@
 //! A part's checkpoints on their way to a quorum of witnesses, and who may go on without one.
 //!
 //! A round takes the newest checkpoint to all witnesses, and stays until a quorum has cosigned it: all of a quorum sign the same
-//! text. **Order**: the checkpoint is durable; a quorum's cosignatures are verified; `checkpoint.cosigned` is durable; then whoever
+//! text. **Order**: the checkpoint is durable; a quorum's cosignatures are verified; `checkpoint.cosigned` is durable; then
+//! whoever
 //! waits for an entry under it is let go.
 
 use std::collections::BTreeMap;
@@ -215,7 +216,8 @@ impl Standing {
         Unwitnessed::NoQuorum { since, why }
     }
 
-    /// Seconds since the last quorum; entries under it; how many witnesses say that there is another history; and for each witness, in
+    /// Seconds since the last quorum; entries under it; how many witnesses say that there is another history; and for each
+    /// witness, in
     /// the charter's order, the seconds since it last cosigned.
     pub(crate) fn measured(&self) -> (u64, u64, usize, Vec<u64>) {
         let age = |at: Option<Instant>| at.map_or(u64::from(u32::MAX), |at| at.elapsed().as_secs());

@@ -20,7 +20,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether this many of so many witnesses suffice: two quorums then have an honest witness in common, so that no two histories
+    /// Whether this many of so many witnesses suffice: two quorums then have an honest witness in common, so that no two
+    /// histories
     /// both get one.
     ///
     /// # Errors

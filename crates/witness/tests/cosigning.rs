@@ -1,4 +1,5 @@
-//! A real journal before real witnesses over their ports: quorum and its loss, witnesses that hang or lie, and histories that part.
+//! A real journal before real witnesses over their ports: quorum and its loss, witnesses that hang or lie, and histories
+//! that part.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::net::{SocketAddr, TcpListener};
@@ -262,7 +263,8 @@ async fn a_journal_that_was_put_back_is_noticed() {
     }
 }
 
-/// Two processes that sign with one key, each on a folder of its own: at most one history is cosigned, and the other writer stops.
+/// Two processes that sign with one key, each on a folder of its own: at most one history is cosigned, and the other writer
+/// stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn two_writers_with_one_key_are_noticed() {
     let world = World::new(3).await;

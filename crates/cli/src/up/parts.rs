@@ -117,6 +117,10 @@ impl Parts {
                 key: self.gateway.key.clone(),
             }],
             usage: Vec::new(),
+            witness_quorum: None,
+            witness_faults: None,
+            witness_grace_s: None,
+            witness: Vec::new(),
         }
     }
 

@@ -116,7 +116,16 @@ pub(crate) struct CharterNewArgs {
     /// How many officers of a function must sign [default: 1]
     #[arg(long, value_name = "FUNCTION:N")]
     pub(crate) quorum: Vec<String>,
-    /// What `register init`, `custodian init` and `gateway init` printed
+    /// How many witnesses must cosign, where there are any
+    #[arg(long, value_name = "K")]
+    pub(crate) witness_quorum: Option<u32>,
+    /// How many witnesses may be faulty or lie: 2 · K > witnesses + F
+    #[arg(long, value_name = "F")]
+    pub(crate) witness_faults: Option<u32>,
+    /// How many seconds applications go on without a quorum of witnesses
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) witness_grace_s: Option<u32>,
+    /// What `register init`, `custodian init`, `gateway init` and `witness init` printed
     #[arg(long, value_name = "FILE")]
     pub(crate) part: Vec<String>,
     /// Where to write it; must not be there [default: charter.toml]

@@ -48,6 +48,14 @@ pub(crate) fn charter(args: &CharterNewArgs, now: Timestamp) -> Result<()> {
     charter.insert("quorum".into(), Value::Table(quorum));
     charter.insert("person".into(), Value::Array(persons));
     parts.into_iter().try_for_each(|part| add(&mut charter, part))?;
+    let numbers = [
+        ("witness_quorum", args.witness_quorum),
+        ("witness_faults", args.witness_faults),
+        ("witness_grace_s", args.witness_grace_s),
+    ];
+    for (name, number) in numbers {
+        number.map(|number| charter.insert(name.into(), Value::Integer(number.into())));
+    }
     let statement = read(&charter)?;
     let text = statement.to_text()?;
     check_size(&text, now)?;
@@ -81,7 +89,7 @@ fn count(text: &str) -> Result<(Function, i64), String> {
 fn part(file: &str) -> Result<Table, String> {
     let text = std::fs::read_to_string(Path::new(file)).map_err(|error| format!("{file}: {error}"))?;
     let table: Table = toml::from_str(&text).map_err(|error| format!("{file}: {}", error.message()))?;
-    match table.keys().find(|key| !["register", "custodian", "gateway", "usage"].contains(&key.as_str())) {
+    match table.keys().find(|key| !["register", "custodian", "gateway", "usage", "witness"].contains(&key.as_str())) {
         Some(key) => Err(format!("{file} says `{key}`, which is of no part")),
         None => Ok(table),
     }

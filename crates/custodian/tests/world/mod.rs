@@ -127,6 +127,7 @@ impl World {
             identity: folder.join("register"),
             metrics: None,
             serve_journal: None,
+            witness: Vec::new(),
         };
         let follow = FollowConfig {
             register_address: address.clone(),
@@ -199,6 +200,7 @@ impl World {
             limits: self.limits,
             metrics: None,
             serve_journal: None,
+            witness: Vec::new(),
         };
         let tls = TlsIdentity::load(&config.identity).unwrap().fingerprint();
         let custodian = Custodian::open(config, Arc::new(now)).unwrap();

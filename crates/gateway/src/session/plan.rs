@@ -5,6 +5,7 @@ use std::sync::Arc;
 use drieslot_register::{Asker, FIRST_EPOCH, Operation};
 use drieslot_schema::{Classification, ColumnId, Mask, Unlisted};
 use drieslot_sql::{self as sql, Catalog, Statement, Use};
+use drieslot_witness::Unwitnessed;
 
 use super::cells::Column;
 use super::expect::{Expect, Look, Prepared, Run};
@@ -208,6 +209,7 @@ impl Session {
     /// Whether the mandates allow a statement now; what the trace must say of it.
     pub(super) fn permit(&self, uses: &[(ColumnId, Use)]) -> Result<drieslot_register::Permit, Refusal> {
         self.shared.decoys.check()?;
+        self.shared.cosigning.check_grace().map_err(unwitnessed)?;
         let uses: Vec<_> = uses.iter().map(|(column, used)| (column.clone(), operation(*used))).collect();
         let now = (self.shared.clock)();
         let state = self.shared.follower.state();
@@ -340,4 +342,20 @@ fn operation_name(used: Use) -> &'static str {
         Use::Write => "write",
         Use::Search => "search",
     }
+}
+
+/// No witness, no look: who relies on the journal could not be sure that there is one history of it.
+fn unwitnessed(why: Unwitnessed) -> Refusal {
+    let (message, hint) = match &why {
+        Unwitnessed::Halted(_) => (
+            "the gateway's journal has another history, so protected data is not released",
+            "Ask the gateway's administrator, at once: this is an alarm.",
+        ),
+        Unwitnessed::NoQuorum { .. } => (
+            "too few witnesses countersign the gateway's journal, so protected data is not released",
+            "Try again later, or ask the gateway's administrator to see that the witnesses run and are reached.",
+        ),
+    };
+    tracing::error!(%why, "protected data is not released");
+    Refusal::new("58000", message).hint(hint)
 }

@@ -10,7 +10,7 @@ use ssh_key::{Algorithm, EcdsaCurve, PublicKey, public::KeyData};
 use crate::signature::is_security_key;
 
 use super::words::{check_filled, check_name};
-use super::{Duty, Function};
+use super::{Duty, Function, WitnessPart};
 
 /// RSA keys shorter than this are refused.
 const MIN_RSA_BITS: usize = 3072;
@@ -35,6 +35,15 @@ pub struct Charter {
     /// Whose security keys must verify their user at each signature.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user_verification: Vec<Duty>,
+    /// How many witnesses must cosign a checkpoint of a journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness_quorum: Option<usize>,
+    /// How many of the witnesses may be faulty or lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness_faults: Option<usize>,
+    /// How long applications go on without a quorum of witnesses, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness_grace_s: Option<u64>,
     /// How many officers of each function must sign.
     pub quorum: Quorum,
     /// The register.
@@ -48,6 +57,9 @@ pub struct Charter {
     /// Servers that tell citizens who looked at what is about them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usage: Vec<UsagePart>,
+    /// Independent parties that countersign the journals.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witness: Vec<WitnessPart>,
 }
 
 /// How many officers of each function must sign.
@@ -184,7 +196,8 @@ impl Charter {
         self.check_persons()?;
         self.check_verification()?;
         self.check_parts()?;
-        self.check_keys()
+        self.check_keys()?;
+        self.witnessing().map(drop)
     }
 
     fn check_persons(&self) -> Result<(), String> {
@@ -256,7 +269,8 @@ impl Charter {
         let usages = self.usage.iter().map(|part| (&part.name, read_identity(&part.name, &part.key)));
         let mut names = BTreeSet::new();
         let mut keys = BTreeSet::from([read_identity("the register", &self.register.key)?]);
-        for (name, key) in persons.chain(custodians).chain(gateways).chain(usages) {
+        let witnesses = self.witness.iter().map(|part| (&part.name, part.identity()));
+        for (name, key) in persons.chain(custodians).chain(gateways).chain(usages).chain(witnesses) {
             check_filled("name", name)?;
             if !names.insert(name.to_lowercase()) {
                 return Err(format!("`{name}` appears twice: nobody has two functions"));

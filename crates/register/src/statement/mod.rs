@@ -9,6 +9,7 @@ mod hours;
 mod officers;
 mod procedure;
 mod rotation;
+mod witnesses;
 mod words;
 
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ pub use hours::{Day, Hours, TimeOfDay};
 pub use officers::{Denial, Denied, NewOfficer, Officers};
 pub use procedure::{Breach, Incident, Order, OrderStage, Risk};
 pub use rotation::{DomainPolicy, EndedEpoch, KeyPolicy, NewEpoch, Retirement, Rotation};
+pub use witnesses::WitnessPart;
 pub use words::{Duty, Function, Hex32, HexError, Kind, check_name};
 
 /// A mandate: who may do what to which columns, why, until when.

@@ -96,6 +96,10 @@ pub fn charter(people: &People, custodians: &[(Function, Part)], gateway: &Part,
         custodian: custodians.iter().map(custodian).collect(),
         gateway: vec![GatewayPart { name: "gateway-1".into(), tls: gateway.tls, key: gateway.key.clone() }],
         usage: Vec::new(),
+        witness_quorum: None,
+        witness_faults: None,
+        witness_grace_s: None,
+        witness: Vec::new(),
     }
 }
 
