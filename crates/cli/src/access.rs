@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use drieslot_journal::{Checkpoint, Reader, Verifier, entry};
+use drieslot_audit::body::Intent;
+use drieslot_audit::{AuditError, Trusted};
+use drieslot_journal::entry::Entry;
+use drieslot_journal::{Reader, entry};
 use drieslot_register::statement::{Charter, GatewayPart, Kind, Mandate};
 use drieslot_register::{Operation, State};
 use drieslot_schema::ColumnId;
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use ssh_key::PublicKey;
+use serde::de::IgnoredAny;
 
 use crate::command::AccessArgs;
 use crate::failure::failure;
@@ -78,11 +80,11 @@ fn print_unused(state: &State, args: &AccessArgs, mandates: &[&Mandate], now: Ti
     let charter = state.charter().context("the register has no charter in force")?;
     let (mut used, mut seen) = (Used::new(), BTreeSet::new());
     for folder in &args.journal {
-        let (reader, gateway) = open(folder, charter)?;
-        let reach =
-            collect(&reader, &args.principal, since, &mut used).with_context(|| folder.display().to_string())?;
-        print_reach(folder, gateway, &reach, since, now);
-        seen.insert(gateway.name.as_str());
+        let journal = open(folder, charter)?;
+        let reach = collect(&journal.reader, &args.principal, since, &mut used)
+            .with_context(|| folder.display().to_string())?;
+        print_reach(folder, journal.gateway, &reach, since, now);
+        seen.insert(journal.gateway.name.as_str());
     }
     for gateway in charter.gateway.iter().filter(|one| !seen.contains(one.name.as_str())) {
         println!("  ! no journal of gateway `{}` was named: what was used there is not known", gateway.name);
@@ -122,41 +124,20 @@ fn print_unused_of(mandate: &Mandate, used: &Used, since: Timestamp) -> usize {
 }
 
 /// A gateway's journal, intact and signed by the gateway's own key.
-fn open<'a>(folder: &Path, charter: &'a Charter) -> Result<(Reader, &'a GatewayPart)> {
-    let reader = Reader::open(folder).with_context(|| format!("no journal can be read in {}", folder.display()))?;
-    let found = charter.gateway.iter().find_map(|gateway| {
-        let verifier = verifier(reader.origin(), gateway)?;
-        Checkpoint::open(reader.note(), &verifier).ok().map(|_| (gateway, verifier))
-    });
-    let is_rotation = reader.origin().ends_with(drieslot_gateway::rotation::JOURNAL_SUFFIX);
-    let Some((gateway, verifier)) = found.filter(|_| !is_rotation) else {
-        let what = format!("the journal `{}` in {} is of no gateway of the charter", reader.origin(), folder.display());
-        return Err(failure(what, "name the journal folder of each gateway: journal.folder of its configuration"));
+fn open<'a>(folder: &Path, charter: &'a Charter) -> Result<Trusted<'a>> {
+    let foreign = |origin: &str| {
+        let what = format!("the journal `{origin}` in {} is of no gateway of the charter", folder.display());
+        failure(what, "name the journal folder of each gateway: journal.folder of its configuration")
     };
-    drieslot_journal::verify(folder, &verifier).map_err(|error| {
-        let what = format!("{} does not hold what was signed: {error}", folder.display());
-        failure(what, "keep a copy of the folder as it is, and tell who relies on it")
+    let journal = Trusted::open(folder, charter).map_err(|error| match error {
+        AuditError::NotOfCharter { origin } => foreign(&origin),
+        other @ (AuditError::Journal(_) | AuditError::Changed { .. } | AuditError::Entry { .. }) => other.into(),
     })?;
-    Ok((reader, gateway))
-}
-
-fn verifier(origin: &str, gateway: &GatewayPart) -> Option<Verifier> {
-    let key = PublicKey::from_openssh(&gateway.key).ok()?;
-    Verifier::new(origin, key.key_data().ed25519()?.0).ok()
-}
-
-#[derive(Deserialize)]
-struct Intent {
-    principal: String,
-    mandates: Vec<String>,
-    columns: Vec<Touched>,
-}
-
-#[derive(Deserialize)]
-struct Touched {
-    column: String,
-    #[serde(rename = "use")]
-    used: String,
+    if journal.reader.origin().ends_with(drieslot_gateway::rotation::JOURNAL_SUFFIX) {
+        return Err(foreign(journal.reader.origin()));
+    }
+    journal.verify(folder)?;
+    Ok(journal)
 }
 
 /// Adds what the principal used since then.
@@ -164,15 +145,14 @@ fn collect(reader: &Reader, principal: &str, since: Timestamp, used: &mut Used) 
     let mut reach = Reach { first: None, last: None };
     for found in reader.entries(0, reader.size())? {
         let (index, bytes) = found?;
-        let entry = entry::decode(&bytes).with_context(|| format!("entry {index}"))?;
+        let entry: Entry<IgnoredAny> = entry::decode_as(&bytes).with_context(|| format!("entry {index}"))?;
         let time: Timestamp = entry.time.parse().with_context(|| format!("entry {index}"))?;
         reach.first.get_or_insert(time);
         reach.last = Some(time);
         if entry.kind != "intent" || time < since {
             continue;
         }
-        let body = serde_json::Value::Object(entry.body);
-        let intent: Intent = serde_json::from_value(body).with_context(|| format!("entry {index}"))?;
+        let intent = entry::decode_as::<Intent>(&bytes).with_context(|| format!("entry {index}"))?.body;
         if intent.principal != principal {
             continue;
         }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use drieslot_link::Fingerprint;
 use drieslot_register::{Function, Hex32};
 
+use crate::journal::arguments::JournalCommand;
 use crate::witness::WitnessCommand;
 use crate::writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
 
@@ -481,43 +482,6 @@ pub(crate) struct ClassifySuggestArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum JournalCommand {
-    /// Recompute every leaf and tile, and check the checkpoint
-    Verify(JournalVerifyArgs),
-    /// Serve the journal or mirror in a folder to tlog-tiles clients on this machine, until Ctrl-C
-    Serve(JournalServeArgs),
-    /// The last entries
-    Tail(JournalTailArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct JournalVerifyArgs {
-    /// The journal's or mirror's folder, or where it is served: http://127.0.0.1:PORT or tls://HOST:PORT
-    pub(crate) journal: String,
-    /// File with the verifier key of its owner, `origin+id+key`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// File with the checkpoint that was seen last: what it names must still be there. Written anew, or made, when all is well
-    #[arg(long, value_name = "FILE")]
-    pub(crate) since: Option<PathBuf>,
-    /// Folder with the TLS identity that may read a journal at tls://
-    #[arg(long, value_name = "FOLDER", requires = "tls")]
-    pub(crate) identity: Option<PathBuf>,
-    /// The TLS key that is shown there, sha256:…
-    #[arg(long, value_name = "FINGERPRINT", requires = "identity")]
-    pub(crate) tls: Option<Fingerprint>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct JournalServeArgs {
-    /// The journal's or mirror's folder
-    pub(crate) folder: PathBuf,
-    /// A loopback address
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7380")]
-    pub(crate) listen: SocketAddr,
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum MirrorCommand {
     /// Make a mirror's TLS identity in a new folder
     Init(MirrorInitArgs),
@@ -538,15 +502,6 @@ pub(crate) struct MirrorRunArgs {
     /// Take over what is new, and end; a journal that is refused or not reached is an error
     #[arg(long)]
     pub(crate) once: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct JournalTailArgs {
-    /// The journal's folder
-    pub(crate) folder: PathBuf,
-    /// How many
-    #[arg(long, short = 'n', default_value_t = 20)]
-    pub(crate) lines: u64,
 }
 
 #[derive(Debug, Subcommand)]

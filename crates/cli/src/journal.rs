@@ -1,36 +1,39 @@
-//! `drieslot journal`: the last entries of a journal.
+//! `drieslot journal`: the last entries of a journal, what is looked for in some, and proofs of entries.
+
+pub(crate) mod arguments;
+mod export;
+mod find;
+mod show;
+mod tail;
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use drieslot_journal::{Reader, entry};
+use drieslot_journal::{Reader, Verifier};
 
-/// One entry for people to read.
-pub(crate) struct Line {
-    pub(crate) index: u64,
-    pub(crate) kind: String,
-    pub(crate) time: String,
-    /// The body's fields, `name=value`.
-    pub(crate) body: serde_json::Map<String, serde_json::Value>,
+use crate::failure::failure;
+use crate::files;
+
+pub(crate) use export::export;
+pub(crate) use find::find;
+pub(crate) use show::{Line, what};
+pub(crate) use tail::{last, tail};
+
+fn open(folder: &Path) -> Result<Reader> {
+    Reader::open(folder).with_context(|| format!("no journal can be read in {}", folder.display()))
 }
 
-/// The last `count` entries, oldest first. Nothing is verified here.
-pub(crate) fn last(folder: &Path, count: u64) -> Result<Vec<Line>> {
-    let reader = Reader::open(folder).with_context(|| format!("no journal can be read in {}", folder.display()))?;
-    let from = reader.size().saturating_sub(count);
-    let mut lines = Vec::new();
-    for found in reader.entries(from, reader.size())? {
-        let (index, bytes) = found?;
-        let entry = entry::decode(&bytes).with_context(|| format!("entry {index}"))?;
-        lines.push(Line { index, kind: entry.kind, time: entry.time, body: entry.body });
-    }
-    Ok(lines)
+fn verifier(key: &Path) -> Result<Verifier> {
+    let text = files::read(key)?;
+    let hint = "name the file with the journal's verifier key, `origin+id+key`, as you got it from its owner";
+    Verifier::parse(text.trim()).map_err(|error| failure(format!("{}: {error}", key.display()), hint))
 }
 
-/// `drieslot journal tail`
-pub(crate) fn tail(folder: &Path, count: u64) -> Result<()> {
-    for line in last(folder, count)? {
-        println!("{:>8}  {}  {:<9}  {}", line.index, line.time, line.kind, serde_json::Value::Object(line.body));
-    }
-    Ok(())
+fn verified(folder: &Path, verifier: &Verifier) -> Result<drieslot_journal::Report> {
+    drieslot_journal::verify(folder, verifier).map_err(|error| {
+        failure(
+            format!("{} does not hold what was signed: {error}", folder.display()),
+            "keep a copy of the folder as it is, and tell who relies on it",
+        )
+    })
 }

@@ -39,9 +39,10 @@ use jiff::Timestamp;
 use tracing_subscriber::EnvFilter;
 
 use command::{
-    ClassifyCommand, Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, JournalCommand,
-    KeysCommand, MirrorCommand, RegisterCommand,
+    ClassifyCommand, Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, KeysCommand, MirrorCommand,
+    RegisterCommand,
 };
+use journal::arguments::JournalCommand;
 use witness::WitnessCommand;
 use writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
 
@@ -106,7 +107,9 @@ async fn run(command: Command) -> Result<()> {
         Command::Journal(JournalCommand::Serve(args)) => verify::serve(&args).await,
         Command::Mirror(MirrorCommand::Init(args)) => mirror::init(&args),
         Command::Mirror(MirrorCommand::Run(args)) => mirror::run(&args).await,
-        Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args.folder, args.lines),
+        Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args).await,
+        Command::Journal(JournalCommand::Find(args)) => journal::find(&args),
+        Command::Journal(JournalCommand::Export(args)) => journal::export(&args),
         Command::Explain(args) => explain::explain(&args).await,
         Command::Config(ConfigCommand::Check(args)) => roles::check_config(args.part, &args.file),
     }

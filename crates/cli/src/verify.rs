@@ -8,9 +8,9 @@ use drieslot_journal::{Checkpoint, Reader, Report, Trust, Verifier, verify_folde
 use drieslot_link::{LoopbackAddress, TlsIdentity};
 use drieslot_mirror::{Remote, ServeConfig};
 
-use crate::command::{JournalServeArgs, JournalVerifyArgs};
 use crate::failure::failure;
 use crate::files;
+use crate::journal::arguments::{JournalServeArgs, JournalVerifyArgs};
 use crate::serve::until_stopped;
 
 /// The verifier key in a file.

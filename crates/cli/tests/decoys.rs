@@ -18,8 +18,8 @@ fn configured(text: &str, on_read: &str) -> String {
 
 fn alarms(trial: &Trial) -> Vec<String> {
     let folder = trial.journal("gateway").display().to_string();
-    let said = trial.drieslot_ok(["journal", "tail", &folder, "-n", "500"]);
-    said.lines().filter(|line| line.contains("  alarm ")).map(str::to_owned).collect()
+    let said = trial.drieslot_ok(["journal", "tail", &folder, "-n", "500", "--json"]);
+    said.lines().filter(|line| line.contains("\"kind\":\"alarm\"")).map(str::to_owned).collect()
 }
 
 fn place(trial: &Trial, mode: u32) {

@@ -101,9 +101,9 @@ fn refused(said: &Said, code: &str, words: &str) {
 /// The bodies of the journal's last entries of a kind.
 fn bodies(trial: &Trial, kind: &str) -> Vec<Value> {
     let journal = trial.journal("gateway").display().to_string();
-    let said = trial.drieslot_ok(["journal", "tail", &journal, "-n", "500"]);
-    let lines = said.lines().filter(|line| line.split_whitespace().nth(2) == Some(kind));
-    lines.map(|line| serde_json::from_str(&line[line.find('{').unwrap()..]).unwrap()).collect()
+    let said = trial.drieslot_ok(["journal", "tail", &journal, "-n", "500", "--json"]);
+    let entries = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    entries.filter(|entry| entry["kind"] == kind).map(|entry| entry["body"].clone()).collect()
 }
 
 #[test]

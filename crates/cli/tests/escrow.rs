@@ -144,7 +144,7 @@ fn a_destroyed_custodian_is_made_anew_from_shares_and_the_data_are_readable_agai
     world.recipients.pop();
     let shares = world.escrow(part, "shares").unwrap();
     let others = world.escrow(part, "others").unwrap();
-    let told = world.trial.drieslot_ok(["journal", "tail", &string(&world.trial.journal(part))]);
+    let told = world.trial.drieslot_ok(["journal", "tail", &string(&world.trial.journal(part)), "--json"]);
     assert!(told.contains("escrow") && told.contains("Deputy Two"), "{told}");
 
     let config = std::fs::read_to_string(world.config(part)).unwrap();
@@ -187,7 +187,7 @@ fn a_destroyed_custodian_is_made_anew_from_shares_and_the_data_are_readable_agai
     assert!(said.contains("key-checks") && !said.contains(" 0 key-checks"), "{said}");
     let twice = world.recover(&fresh, &[&opened, b], &keys, None);
     assert!(text(&twice.stderr).contains("never overwritten"), "{}", text(&twice.stderr));
-    let journal = world.trial.drieslot_ok(["journal", "tail", &string(&world.trial.journal(part))]);
+    let journal = world.trial.drieslot_ok(["journal", "tail", &string(&world.trial.journal(part)), "--json"]);
     assert!(journal.contains("recovery") && journal.contains("trial-agency/custodian-access"), "{journal}");
     std::fs::copy(&fresh, world.config(part)).unwrap();
     world.trial.start_part(part);

@@ -40,8 +40,8 @@ fn firewall(text: &str, mode: &str, list: &str) -> String {
 
 fn journalled(trial: &Trial, outcome: &str) -> usize {
     let folder = trial.journal("gateway").display().to_string();
-    let said = trial.drieslot_ok(["journal", "tail", &folder, "--lines", "500"]);
-    said.lines().filter(|line| line.contains("  firewall ") && line.contains(outcome)).count()
+    let said = trial.drieslot_ok(["journal", "tail", &folder, "--lines", "500", "--json"]);
+    said.lines().filter(|line| line.contains("\"kind\":\"firewall\"") && line.contains(outcome)).count()
 }
 
 #[test]

@@ -229,13 +229,11 @@ struct Entry {
 
 fn entries(trial: &Trial, count: u64) -> Vec<Entry> {
     let journal = trial.journal("gateway").display().to_string();
-    let said = trial.drieslot_ok(["journal", "tail", &journal, "-n", &count.to_string()]);
+    let said = trial.drieslot_ok(["journal", "tail", &journal, "-n", &count.to_string(), "--json"]);
     let lines = said.lines().map(|line| {
-        let mut words = line.split_whitespace();
-        let index = words.next().unwrap().parse().unwrap();
-        let kind = words.nth(1).unwrap().to_owned();
-        let body = serde_json::from_str(&line[line.find('{').unwrap()..]).unwrap();
-        Entry { index, kind, body }
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (index, kind) = (entry["index"].as_u64().unwrap(), entry["kind"].as_str().unwrap().to_owned());
+        Entry { index, kind, body: entry["body"].clone() }
     });
     lines.collect()
 }

@@ -117,7 +117,7 @@ async fn extended(trial: &Trial) {
     assert_eq!(code(&gateway.query(&execute, &[]).await.unwrap_err()), "0A000");
     let looks = |command: &str| {
         let journal = trial.journal("gateway").display().to_string();
-        let said = trial.drieslot_ok(["journal", "tail", &journal, "-n", "2000"]);
+        let said = trial.drieslot_ok(["journal", "tail", &journal, "-n", "2000", "--json"]);
         said.lines().filter(|line| line.contains(&format!("\"command\":\"{command}\""))).count()
     };
     let before = (looks("FETCH"), looks("EXECUTE"));

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -9,10 +10,10 @@ use crate::{JournalError, MAX_ENTRY_BYTES};
 
 const VERSION: u8 = 1;
 
-/// One entry, read back.
+/// One entry, read back: its body as it is, or as the type that the kind asks for.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct Entry<B = Map<String, Value>> {
     /// Version of the format: 1.
     pub v: u8,
     /// What happened.
@@ -22,7 +23,7 @@ pub struct Entry {
     /// 16 random bytes in hex, so that a leaf hash tells nothing of its entry.
     pub salt: String,
     /// The particulars, by kind.
-    pub body: Map<String, Value>,
+    pub body: B,
 }
 
 #[derive(Serialize)]
@@ -90,8 +91,16 @@ fn salt(hex: &mut [u8; 32]) -> Result<&str, JournalError> {
 /// # Errors
 /// [`JournalError::Entry`] says what isn't as [`encode`] writes it.
 pub fn decode(bytes: &[u8]) -> Result<Entry, JournalError> {
+    decode_as(bytes)
+}
+
+/// As [`decode`], with the body of a type of its own.
+///
+/// # Errors
+/// As [`decode`], and where the body is not of that type.
+pub fn decode_as<B: DeserializeOwned>(bytes: &[u8]) -> Result<Entry<B>, JournalError> {
     let refuse = |why: String| JournalError::Entry { why };
-    let entry: Entry = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
+    let entry: Entry<B> = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
     if entry.v != VERSION {
         return Err(refuse(format!("version {}", entry.v)));
     }

@@ -6,6 +6,7 @@
 //! Refuses: clocks (times are given by the caller), networks, any opinion on what an entry says,
 //! and going on after a failed write: a journal that failed once takes no entry again.
 
+mod block;
 mod cosignature;
 pub mod entry;
 mod error;
@@ -28,6 +29,7 @@ mod verify;
 mod wal;
 mod writer;
 
+pub use block::Block;
 pub use cosignature::Cosigner;
 pub use error::JournalError;
 pub use journal::{Durability, Durable, Journal, JournalConfig, Notify, Recovered};

@@ -12,7 +12,7 @@ use crate::{JournalError, files, proof, tile};
 /// A view of a journal as it was when it was opened.
 #[derive(Debug)]
 pub struct Reader {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     origin: String,
     /// The signed note, as it was before the write-ahead file was read.
     note: String,

@@ -8,7 +8,7 @@ mod newcomers;
 mod officers;
 mod parts;
 mod running;
-mod screen;
+pub(crate) mod screen;
 mod setup;
 mod statements;
 mod tour;

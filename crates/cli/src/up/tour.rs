@@ -149,19 +149,9 @@ impl Tour<'_> {
 
 fn trace_row(line: &journal::Line) -> Vec<String> {
     let time: String = line.time.chars().skip(11).take(12).collect();
-    let text =
-        |name: &str| line.body.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-    let mut what = String::new();
-    for field in ["principal", "command", "intent", "rows", "state", "tag", "why", "purpose"] {
-        if let Some(value) = text(field) {
-            what.push_str(&format!("{field}={value} "));
-        }
-    }
-    let columns = line.body.get("columns").and_then(serde_json::Value::as_array).map_or(0, Vec::len);
-    if columns > 0 {
-        what.push_str(&format!("columns={columns}"));
-    }
-    vec![line.index.to_string(), time, line.kind.clone(), what]
+    let principal =
+        line.body.get("principal").and_then(serde_json::Value::as_str).map_or(String::new(), |who| format!("{who}: "));
+    vec![line.index.to_string(), time, line.kind.clone(), principal + &journal::what(&line.kind, &line.body)]
 }
 
 /// A text, wrapped to the screen.

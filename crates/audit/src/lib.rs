@@ -1,0 +1,18 @@
+//! Who looked at what: reads the journals of gateways, custodians and the register.
+//!
+//! Owns the meaning of entries' bodies, and the looks that follow from them. It refuses a body that is not as
+//! `docs/journal.md` says, and has no keys of domains, no database and no SQL.
+
+pub mod body;
+mod error;
+mod filter;
+mod find;
+mod look;
+pub mod proof;
+mod trusted;
+
+pub use error::AuditError;
+pub use filter::Filter;
+pub use find::{Event, Found, find};
+pub use look::{Look, Looks, Progress};
+pub use trusted::Trusted;
