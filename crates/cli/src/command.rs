@@ -1,10 +1,8 @@
 //! The command line: every subcommand and its flags, nothing of what they do.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use drieslot_link::Fingerprint;
 use drieslot_register::{Function, Hex32};
 
 use crate::journal::arguments::JournalCommand;

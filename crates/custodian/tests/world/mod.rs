@@ -138,7 +138,6 @@ impl World {
         let open_register = Arc::clone(&server);
         let register_task = tokio::spawn(async move { server.serve(listener).await.unwrap() });
         let admin = RegisterClient::new(&admin, register.fingerprint(), &address).unwrap();
-        let custodians = BTreeMap::new();
         let mut world = Self {
             folder,
             people,
@@ -149,7 +148,7 @@ impl World {
             usage,
             register: register_task,
             open_register,
-            custodians,
+            custodians: BTreeMap::new(),
             lease_s,
             limits,
         };
