@@ -5,6 +5,15 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::JournalError;
+#[cfg(test)]
+use crate::faults::step;
+
+/// Before each operation: where tests let it fail.
+#[cfg(not(test))]
+#[expect(clippy::unnecessary_wraps, reason = "the tests' own fails")]
+fn step(_what: &'static str, _path: &Path) -> std::io::Result<()> {
+    Ok(())
+}
 
 /// Whether a file must be on the disk before the call returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +28,11 @@ pub(crate) enum Sync {
 pub(crate) fn replace(path: &Path, content: &[u8], sync: Sync) -> Result<(), JournalError> {
     let temporary = temporary(path);
     let write = || {
+        step("write", &temporary)?;
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;
         if sync == Sync::Now {
+            step("sync", &temporary)?;
             file.sync_all()?;
         }
         Ok(())
@@ -31,7 +42,9 @@ pub(crate) fn replace(path: &Path, content: &[u8], sync: Sync) -> Result<(), Jou
         let _ = fs::remove_file(&temporary);
         JournalError::io("write", &temporary)(error)
     })?;
-    fs::rename(&temporary, path).map_err(JournalError::io("rename into place", path))?;
+    step("rename", path)
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(JournalError::io("rename into place", path))?;
     if sync == Sync::Now {
         sync_parent(path)?;
     }
@@ -47,7 +60,7 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
 /// As [`replace`], making the folders above.
 pub(crate) fn replace_deep(path: &Path, content: &[u8], sync: Sync) -> Result<(), JournalError> {
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(JournalError::io("create", parent))?;
+        step("create", parent).and_then(|()| fs::create_dir_all(parent)).map_err(JournalError::io("create", parent))?;
     }
     replace(path, content, sync)
 }
@@ -62,7 +75,8 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), JournalError> {
 
 /// Syncs a file or folder.
 pub(crate) fn sync(path: &Path) -> Result<(), JournalError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(JournalError::io("sync", path))
+    let opened = step("sync", path).and_then(|()| File::open(path));
+    opened.and_then(|file| file.sync_all()).map_err(JournalError::io("sync", path))
 }
 
 /// The content, or `None` where there is no such file.
@@ -76,4 +90,12 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, JournalError
 
 pub(crate) fn exists(path: &Path) -> Result<bool, JournalError> {
     path.try_exists().map_err(JournalError::io("inspect", path))
+}
+
+/// Removes a folder with all that it holds, if it is there.
+pub(crate) fn remove_folder(path: &Path) -> Result<(), JournalError> {
+    match step("remove", path).and_then(|()| fs::remove_dir_all(path)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(JournalError::io("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }

@@ -10,6 +10,8 @@ mod block;
 mod cosignature;
 pub mod entry;
 mod error;
+#[cfg(test)]
+mod faults;
 mod files;
 pub mod hash;
 mod journal;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::files::{self, Sync};
 use crate::hash;
 use crate::recovery::{lock, read_edge};
-use crate::shelf::{partial_of, remove_folder};
+use crate::shelf::partial_of;
 use crate::source::{self, Relation, Source, relation};
 use crate::tile::{self, Edge, HashTile};
 use crate::writer::checkpoint_path;
@@ -189,7 +189,7 @@ impl Mirror {
         self.store(&partial).map_err(MirrorError::Own)?;
         self.edge = edge;
         for folder in replaced {
-            remove_folder(&folder).map_err(MirrorError::Own)?;
+            files::remove_folder(&folder).map_err(MirrorError::Own)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
-use crate::files::{self, Sync};
+use crate::files::{self, Sync, remove_folder};
 use crate::state::Shared;
 use crate::tile::{self, HashTile};
 use crate::writer::checkpoint_path;
@@ -177,10 +177,10 @@ impl Filer {
     }
 
     /// Order: the partial tiles, then the checkpoint replaces the old one. The partial tiles are not synced: after a
-    /// crash of the machine they are made again from the write-ahead file.
+    /// crash of the machine they are made again from the write-ahead file. Those that it builds on are not touched.
     fn checkpoint(&self, checkpoint: &Checkpoint, tiles: &[HashTile], bundle: &[u8]) -> Result<(), JournalError> {
         for tile in tiles {
-            files::replace_deep(&self.dir.join(tile.path()), &tile.bytes(), Sync::Later)?;
+            self.partial(tile)?;
         }
         let size = checkpoint.size;
         if !bundle.is_empty() {
@@ -193,13 +193,21 @@ impl Filer {
         Ok(())
     }
 
+    /// Leaves a tile alone that is there: a write that is not synced could leave it empty after a loss of power, and the
+    /// write-ahead file may build on it.
+    fn partial(&self, tile: &HashTile) -> Result<PathBuf, JournalError> {
+        let (path, bytes) = (self.dir.join(tile.path()), tile.bytes());
+        if files::read_if_there(&path)?.as_deref() != Some(&bytes) {
+            files::replace_deep(&path, &bytes, Sync::Later)?;
+        }
+        Ok(path)
+    }
+
     fn begin_settling(&mut self, tiles: &[HashTile], done: Sender<()>) -> Result<(), JournalError> {
         let mut paths = std::mem::take(&mut self.unsynced);
         self.replaced = paths.iter().cloned().map(partial_of).collect();
         for tile in tiles {
-            let path = self.dir.join(tile.path());
-            files::replace_deep(&path, &tile.bytes(), Sync::Later)?;
-            paths.push(path);
+            paths.push(self.partial(tile)?);
         }
         self.settling = Some(Settling { paths, folders: BTreeSet::new(), done });
         Ok(())
@@ -216,13 +224,6 @@ impl Filer {
         settling.folders.iter().rev().try_for_each(|folder| files::sync(folder))?;
         let _ = settling.done.send(());
         Ok(None)
-    }
-}
-
-pub(crate) fn remove_folder(path: &Path) -> Result<(), JournalError> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JournalError::io("remove", path)(error)),
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 
