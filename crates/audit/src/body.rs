@@ -72,9 +72,9 @@ pub struct Outcome {
     /// Pseudonyms of those whom the rows are about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<String>,
-    /// Why rows are about nobody that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub without_subject: Option<String>,
+    /// Why some rows are about nobody that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_subject: Vec<String>,
 }
 
 /// How far a statement is after a chunk.

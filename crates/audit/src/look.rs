@@ -193,7 +193,15 @@ mod tests {
     fn outcome(session: &str, intent: u64, rows: u64, state: Stage, subjects: &[&str]) -> Body {
         let subjects = subjects.iter().map(|&one| one.to_owned()).collect();
         let tag = (state == Stage::Done).then(|| "SELECT 3".to_owned());
-        Body::Outcome(Outcome { session: session.into(), intent, rows, state, tag, subjects, without_subject: None })
+        Body::Outcome(Outcome {
+            session: session.into(),
+            intent,
+            rows,
+            state,
+            tag,
+            subjects,
+            without_subject: Vec::new(),
+        })
     }
 
     #[test]

@@ -22,6 +22,7 @@ database = "trial"
 
 [[table]]
 name = "person"
+subject = "nn"
 column = [
   { name = "id", class = 1, protection = "plain" },
   { name = "nn", class = 3, protection = "exact", type = "varchar(11)", domain = "nn" },
@@ -34,6 +35,7 @@ column = [
 
 [[table]]
 name = "permit"
+subject = "holder"
 column = [
   { name = "id", class = 1, protection = "plain" },
   { name = "holder", class = 3, protection = "exact", type = "varchar(11)", domain = "nn" },

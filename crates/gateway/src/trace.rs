@@ -122,6 +122,12 @@ pub(crate) struct Outcome<'a> {
     /// PostgreSQL's command tag, or the SQLSTATE of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tag: Option<&'a str>,
+    /// Pseudonyms of those whom the rows are about.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) subjects: &'a [String],
+    /// Why some rows are not tied to a subject.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub(crate) without_subject: &'a [&'static str],
 }
 
 /// Whose statement it is.

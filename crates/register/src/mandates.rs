@@ -146,7 +146,8 @@ impl Mandates {
         }
     }
 
-    /// Notes which columns a domain has. That takes as long for ten thousand mandates as for one, for it is done at every
+    /// Notes which columns a domain has: its own, and those of tables whose subject is of it, for whoever reads them must
+    /// be able to say whom the rows are about. That takes as long for ten thousand mandates as for one, for it is done at every
     /// statement that takes effect.
     pub(crate) fn arrange<'a>(&mut self, classifications: impl Iterator<Item = &'a Classification>) {
         self.domains.clear();
@@ -154,6 +155,14 @@ impl Mandates {
             for protected in classification.protected() {
                 let column = (classification.database().to_owned(), protected.id.clone());
                 self.domains.entry(protected.domain.clone()).or_default().push(column);
+            }
+            for (table, subject) in classification.subjects() {
+                let protected = table.columns.values().filter_map(|column| column.protected.as_ref());
+                let others = protected.clone().filter(|other| other.domain != subject.realm);
+                let columns = others.map(|other| (classification.database().to_owned(), other.id.clone()));
+                if protected.clone().any(|one| one.id.column == subject.column) {
+                    self.domains.entry(subject.realm.clone()).or_default().extend(columns);
+                }
             }
         }
     }

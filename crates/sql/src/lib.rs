@@ -23,6 +23,7 @@ mod refusal;
 mod settings;
 mod shape;
 mod statement;
+mod subjects;
 mod template;
 mod types;
 mod walk;
@@ -38,5 +39,6 @@ pub use statement::{
     PassProof, PatternPart, Purpose, ResultColumn, Rewritten, Search, SearchPart, SearchTest, ServerParameter, Slot,
     SlotSource, Statement, Typed, Use,
 };
+pub use subjects::{SubjectColumn, Subjects, Without};
 pub use template::Template;
 pub use types::quoted;

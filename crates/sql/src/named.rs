@@ -10,6 +10,7 @@ use crate::env::Env;
 use crate::parse;
 use crate::refusal::{Refusal, Result};
 use crate::statement::{ClientParameter, Command, Kind, PassProof, Rewritten, SearchPart, ServerParameter, Slot, Use};
+use crate::subjects::Subjects;
 use crate::template::{Piece, Template};
 
 /// As PostgreSQL's `parsenodes.h` numbers them.
@@ -125,7 +126,8 @@ pub(crate) fn declare(env: &Env<'_>, node: &mut Node, command: Command) -> Resul
     declare.query = stand_in()?;
     let mut pieces = vec![Piece::Text(around(node)?)];
     pieces.extend(rewritten.template.pieces.iter().cloned());
-    let own = Rewritten { template: Template { pieces }, columns: Vec::new(), ..(**rewritten).clone() };
+    let template = Template { pieces };
+    let own = Rewritten { template, columns: Vec::new(), subjects: Subjects::default(), ..(**rewritten).clone() };
     Ok(Decision::pass(command).kind(Kind::Rewritten(Box::new(own))).defines(query))
 }
 
@@ -165,6 +167,11 @@ pub(crate) fn fetch(env: &Env<'_>, fetch: &FetchStmt, node: &Node, protects: boo
     if fetch.ismove {
         return Ok(decision);
     }
+    let mut uses: Vec<_> = cursor.uses.iter().filter(|(_, used)| *used == Use::Read).cloned().collect();
+    if uses.is_empty() {
+        // Rows without a protected value are about persons too, and so a look.
+        uses.clone_from(&cursor.uses);
+    }
     let rewritten = Rewritten {
         template: Template { pieces: vec![Piece::Text(parse::deparse(node)?)] },
         slots: Vec::<Slot>::new(),
@@ -172,7 +179,8 @@ pub(crate) fn fetch(env: &Env<'_>, fetch: &FetchStmt, node: &Node, protects: boo
         parameters: Vec::new(),
         client_parameters: Vec::new(),
         columns: cursor.columns.clone(),
-        uses: cursor.uses.iter().filter(|(_, used)| *used == Use::Read).cloned().collect(),
+        subjects: cursor.subjects.clone(),
+        uses,
         tables: cursor.tables.clone(),
     };
     Ok(decision.kind(Kind::Rewritten(Box::new(rewritten))))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use drieslot_schema::{ColumnId, LogicalType, Protected, TableId};
 
 use crate::catalog::Ctype;
+use crate::subjects::{Subjects, Without};
 use crate::template::Template;
 
 /// One planned statement of a text.
@@ -44,6 +45,16 @@ impl Statement {
             Kind::Pass(_) | Kind::Reworded(..) => &[],
             Kind::Rewritten(rewritten) => &rewritten.slots,
             Kind::CopyIn(plan) | Kind::CopyOut(plan) => &plan.slots,
+        }
+    }
+
+    /// Why its rows cannot all be tied to the persons that they are about.
+    pub fn without_subject(&self) -> &[Without] {
+        match &self.kind {
+            Kind::Pass(_) | Kind::Reworded(..) => &[],
+            Kind::Rewritten(rewritten) => &rewritten.subjects.without,
+            Kind::CopyIn(_) => &[Without::Write],
+            Kind::CopyOut(_) => &[Without::Copy],
         }
     }
 
@@ -271,6 +282,8 @@ pub struct Rewritten {
     pub client_parameters: Vec<ClientParameter>,
     /// The row that comes back, every column of it; empty where no rows come.
     pub columns: Vec<ResultColumn>,
+    /// Whom those rows are about.
+    pub subjects: Subjects,
     /// Each pair once.
     pub uses: Vec<(ColumnId, Use)>,
     /// The tables with protected columns that it touches, each once.

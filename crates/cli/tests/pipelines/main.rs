@@ -52,6 +52,7 @@ unlisted_tables = "plain"
 
 [[table]]
 name = "closed_row"
+subject = "number"
 column = [
   { name = "id", class = 1, protection = "plain" },
   { name = "word", class = 3, protection = "exact", type = "text", search = true },

@@ -66,9 +66,12 @@ impl Session {
             .columns
             .iter()
             .zip(&wanted)
-            .map(|(column, format)| if column.protected().is_some() { 1 } else { *format })
+            .map(|(column, format)| (column, *format))
+            // What is not shown is read in text.
+            .chain(rewritten.subjects.hidden.iter().map(|column| (column, 0)))
+            .map(|(column, format)| if column.protected().is_some() { 1 } else { format })
             .collect();
-        let asked = if rewritten.columns.is_empty() { &bind.result_formats } else { &asked };
+        let asked = if asked.is_empty() { &bind.result_formats } else { &asked };
         let names = (bind.portal, bind.statement);
         let count = formats.len();
         wire::put_bind(&mut self.server.output, names, &formats, count, |out| out.extend_from_slice(&values), asked);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use drieslot_register::{EpochsInUse, FIRST_EPOCH, is_moved_singly};
 use drieslot_schema::{ColumnId, Domain, LogicalType, Mask, Protected, Protection};
 use drieslot_seal::values::{self, DateStyle, Given, IntervalStyle, Settings, ValueError};
-use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError, epoch_of};
+use drieslot_seal::{CellKey, ColumnCipher, Nonces, SealError, epoch_of, subject_of_plaintext};
 use drieslot_sql::{Catalog, CellSlot, Purpose, SlotSource};
 use zeroize::Zeroize;
 
@@ -364,6 +364,17 @@ impl Cells {
             self.alarmed.insert(column.id().clone());
         }
         Ok(())
+    }
+
+    /// Whom a cell's value names, appended to `out`.
+    pub(super) fn subject(&mut self, column: &Column, cell: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        self.plain.clear();
+        let other = self.other_opener(column, cell)?;
+        let opener = other.as_ref().unwrap_or(&column.cipher);
+        opener.open(cell, &mut self.plain).map_err(|error| unopened(column, &error))?;
+        let named = subject_of_plaintext(column.ty, &self.plain, out);
+        self.plain.clear();
+        named.map_err(|error| value_error(column.id(), &error))
     }
 
     /// A cell becomes a value in `format` (0 text, 1 binary), appended to `out`.

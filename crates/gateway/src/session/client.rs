@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use drieslot_sql::{self as sql, Kind, Rewritten, Slot, SlotSource, Statement, Template};
+use drieslot_sql::{self as sql, Kind, Slot, SlotSource, Statement, Template};
 use drieslot_wire::{self as wire, Target};
 
 use super::array;
@@ -239,11 +239,13 @@ impl Session {
         match &statement.kind {
             Kind::Pass(_) | Kind::Reworded(..) => {}
             Kind::Rewritten(rewritten) => {
-                if rewritten.columns.iter().any(|column| column.protected().is_some()) {
+                let cells = rewritten.columns.iter().any(|column| column.protected().is_some());
+                if cells || !rewritten.subjects.columns.is_empty() {
                     let columns = self.result_columns(rewritten)?;
-                    let text = vec![0; columns.len()];
-                    let formats_each = formats.map_or(text, <[i16]>::to_vec);
-                    run.rows = Some(RowView { columns, formats: formats_each, binary_cells: formats.is_some() });
+                    let subjects = self.row_subjects(&rewritten.subjects, columns.len())?;
+                    let (shown, binary_cells) = (rewritten.columns.len(), formats.is_some());
+                    let formats = formats.map_or_else(|| vec![0; shown], <[i16]>::to_vec);
+                    run.rows = Some(RowView { columns, shown, formats, binary_cells, subjects });
                 }
             }
             Kind::CopyIn(plan) => {
@@ -310,12 +312,6 @@ impl Session {
             Slot::Cell(slot) | Slot::Cells(slot) => Some((&slot.value.column, slot.value.ty)),
             Slot::Search { .. } => None,
         }))
-    }
-
-    /// How the columns of a result are opened.
-    pub(super) fn result_columns(&mut self, rewritten: &Rewritten) -> Result<Vec<Option<Column>>, Stall> {
-        let typed = rewritten.columns.iter().map(sql::ResultColumn::protected);
-        self.cells.columns(typed.map(|typed| typed.map(|typed| (&typed.column, typed.ty))))
     }
 
     fn on_parse(&mut self, message: &Bytes, body: &[u8]) -> Result<(), Stall> {

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use drieslot_sql::Statement;
+use drieslot_sql::{Statement, Without};
 
 use super::copy::{CopyIn, CopyOut};
 use super::load::Load;
 use super::masks::Shown;
 use super::rows::RowView;
+use super::subjects::Seen;
 use crate::refusal::Refusal;
 
 /// A prepared statement as the gateway knows it. `statement` is `None` for an empty text.
@@ -86,6 +87,10 @@ pub(super) struct Look {
     pub(super) row_limit: Option<u64>,
     /// How its result comes out.
     pub(super) shown: Shown,
+    /// Whom rows were about since the last outcome entry.
+    pub(super) seen: Seen,
+    /// Why rows cannot be tied to subjects.
+    pub(super) without: Vec<Without>,
 }
 
 /// One owed answer.

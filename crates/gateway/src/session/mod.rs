@@ -20,6 +20,7 @@ mod plan;
 mod rows;
 mod search;
 mod server;
+mod subjects;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;

@@ -10,6 +10,7 @@ use drieslot_witness::Unwitnessed;
 use super::cells::Column;
 use super::expect::{Expect, Look, Prepared, Run};
 use super::load::{Load, Part};
+use super::subjects::Seen;
 use super::{Session, Stall, Who};
 use crate::catalogs::{Basis, Planned};
 use crate::firewall::{Decision, Stopped};
@@ -290,7 +291,15 @@ impl Session {
             fingerprint: &statement.fingerprint,
             columns,
         })?;
-        Ok(Some(Look { intent, chunk_rows: 0, total_rows: 0, row_limit: permit.rows_per_statement, shown }))
+        Ok(Some(Look {
+            intent,
+            chunk_rows: 0,
+            total_rows: 0,
+            row_limit: permit.rows_per_statement,
+            shown,
+            seen: Seen::default(),
+            without: statement.without_subject().to_vec(),
+        }))
     }
 
     /// A prepared statement's plan still rests on the classification in force.

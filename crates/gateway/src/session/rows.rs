@@ -2,20 +2,25 @@
 
 use bytes::BytesMut;
 use drieslot_schema::{Classification, Protected};
-use drieslot_sql::{Catalog, ResultColumn};
+use drieslot_sql::{Catalog, ResultColumn, Rewritten};
 use drieslot_wire as wire;
 
 use super::cells::{Cells, Column, unhex};
-use super::masks::Shown;
+use super::expect::Look;
+use super::subjects::RowSubjects;
 use crate::refusal::Refusal;
 
 /// How the rows of one statement are opened.
 pub(super) struct RowView {
+    /// Of the processor's rows.
     pub(super) columns: Vec<Option<Column>>,
+    /// How many of them the client is shown; those behind are for the trace.
+    pub(super) shown: usize,
     /// What the client asked for, a column each: 0 text, 1 binary.
     pub(super) formats: Vec<i16>,
     /// Whether the processor sends cells in binary; else in hex text.
     pub(super) binary_cells: bool,
+    pub(super) subjects: Option<RowSubjects>,
 }
 
 /// Reused between rows.
@@ -23,64 +28,85 @@ pub(super) struct RowView {
 pub(super) struct RowScratch {
     cell: Vec<u8>,
     value: Vec<u8>,
+    subject: Vec<u8>,
 }
 
 impl RowView {
-    /// Appends the row with its cells opened.
+    /// Appends the row with its cells opened, without the columns that are not shown; notes whom it is about.
     pub(super) fn open(
         &self,
         body: &[u8],
-        shown: Option<&Shown>,
+        look: Option<&mut Look>,
         cells: &mut Cells,
         scratch: &mut RowScratch,
         out: &mut BytesMut,
     ) -> Result<(), Refusal> {
+        let RowScratch { cell, value, subject } = scratch;
+        let Some(Look { shown: masks, seen, .. }) = look else {
+            return Err(Refusal::internal("a protected row of a statement that leaves no trace"));
+        };
         let mut row = wire::DataRow::read(body).map_err(Refusal::protocol)?;
         if row.left() != self.columns.len() {
             return Err(Refusal::internal("the processor's rows do not have the columns that were planned"));
         }
-        let mut writer = wire::RowWriter::new(out, self.columns.len());
-        for (at, (column, format)) in self.columns.iter().zip(&self.formats).enumerate() {
-            let mask = shown.and_then(|shown| shown.column(at));
+        let mut writer = wire::RowWriter::new(out, self.shown);
+        for (at, column) in self.columns.iter().enumerate() {
             let field = row.field().map_err(Refusal::protocol)?;
-            let (Some(column), Some(bytes)) = (column, field) else {
+            let sealed = match (column, field) {
+                (Some(_), Some(bytes)) if self.binary_cells => Some(bytes),
+                (Some(_), Some(bytes)) => {
+                    cell.clear();
+                    unhex(bytes, cell)?;
+                    Some(cell.as_slice())
+                }
+                (Some(_), None) | (None, _) => None,
+            };
+            if let Some(subjects) = self.subjects.as_ref().filter(|subjects| subjects.names(at)) {
+                subject.clear();
+                let named = match (column, sealed) {
+                    (Some(column), Some(sealed)) => {
+                        cells.subject(column, sealed, subject)?;
+                        Some(subject.as_slice())
+                    }
+                    (_, _) => field,
+                };
+                subjects.note(at, named, seen)?;
+            }
+            let Some(format) = self.formats.get(at).filter(|_| at < self.shown) else { continue };
+            let (Some(column), Some(sealed)) = (column, sealed) else {
                 writer.value(field);
                 continue;
             };
-            scratch.value.clear();
-            if self.binary_cells {
-                cells.open(column, mask, bytes, *format, &mut scratch.value)?;
-            } else {
-                scratch.cell.clear();
-                unhex(bytes, &mut scratch.cell)?;
-                cells.open(column, mask, &scratch.cell, *format, &mut scratch.value)?;
-            }
-            writer.value(Some(&scratch.value));
+            value.clear();
+            cells.open(column, masks.column(at), sealed, *format, value)?;
+            writer.value(Some(value));
         }
         writer.finish();
         row.finish().map_err(Refusal::protocol)
     }
 }
 
-/// The plan's columns, or `None` for a statement that passes.
-pub(super) type PlannedColumns<'a> = Option<&'a [ResultColumn]>;
+/// The plan, or `None` for a statement that passes.
+pub(super) type Planned<'a> = Option<&'a Rewritten>;
 
 /// Gives a RowDescription the logical types, and compares it with the plan: where the processor names the column
 /// that a value comes from and the plan says otherwise, nothing goes on.
 pub(super) fn describe(
     body: &[u8],
-    planned: PlannedColumns<'_>,
+    planned: Planned<'_>,
     formats: Option<&[i16]>,
     catalog: &Catalog,
     classification: &Classification,
     out: &mut BytesMut,
 ) -> Result<(), Refusal> {
     let mut description = wire::RowDescription::read(body).map_err(Refusal::protocol)?;
-    if planned.is_some_and(|planned| planned.len() != description.fields.len()) {
+    let (columns, hidden): (&[_], &[_]) =
+        planned.map_or((&[], &[]), |planned| (&planned.columns, &planned.subjects.hidden));
+    if planned.is_some() && columns.len() + hidden.len() != description.fields.len() {
         return Err(Refusal::internal("the processor describes other columns than were planned"));
     }
     for (index, field) in description.fields.iter_mut().enumerate() {
-        let plan = planned.and_then(|planned| planned.get(index)).and_then(ResultColumn::protected);
+        let plan = columns.iter().chain(hidden).nth(index).and_then(ResultColumn::protected);
         check_origin(field, plan.map(|typed| &typed.column), catalog, classification)?;
         if let Some(typed) = plan {
             field.type_oid = catalog.oid_of(typed.ty);
@@ -90,6 +116,9 @@ pub(super) fn describe(
                 field.format = *format;
             }
         }
+    }
+    if planned.is_some() {
+        description.fields.truncate(columns.len());
     }
     description.put(out);
     Ok(())

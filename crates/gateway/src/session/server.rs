@@ -10,7 +10,7 @@ use drieslot_wire as wire;
 use super::bind::client_oids;
 use super::expect::{Expect, Look, Naming, Prepared, Run, UNNAMED_ENDS};
 use super::load::Progress;
-use super::rows::{self, PlannedColumns};
+use super::rows::{self, Planned};
 use super::{Copying, End, Session, required_setting};
 use crate::refusal::Refusal;
 use crate::trace::Outcome;
@@ -197,7 +197,7 @@ impl Session {
     fn describe(
         &self,
         body: &[u8],
-        planned: PlannedColumns<'_>,
+        planned: Planned<'_>,
         formats: Option<&[i16]>,
         out: &mut BytesMut,
     ) -> Result<(), Refusal> {
@@ -215,9 +215,8 @@ impl Session {
     fn on_row(&mut self, body: &[u8]) -> Result<(), End> {
         let run = self.expects.front_mut().and_then(Expect::current);
         let run = run.ok_or_else(|| unexpected(b'D'))?;
-        let shown = run.look.as_ref().map(|look| &look.shown);
         match &run.rows {
-            Some(view) => view.open(body, shown, &mut self.cells, &mut self.scratch, &mut self.chunk)?,
+            Some(view) => view.open(body, run.look.as_mut(), &mut self.cells, &mut self.scratch, &mut self.chunk)?,
             None => wire::put_frame(&mut self.chunk, b'D', |out| out.extend_from_slice(body)),
         }
         count_rows(run.look.as_mut(), 1)?;
@@ -242,24 +241,9 @@ impl Session {
         let Some(look) = self.front_run().and_then(|run| run.look.as_mut()) else {
             return Err(Refusal::internal("rows of a statement that leaves no trace").into());
         };
-        let outcome = (look.intent, std::mem::take(&mut look.chunk_rows));
-        self.release(outcome, "more", None)?;
-        Ok(())
-    }
-
-    /// Writes an outcome entry and holds the chunk until it is durable.
-    fn release(&mut self, (intent, rows): (u64, u64), state: &'static str, tag: Option<&str>) -> Result<(), Refusal> {
-        let entry = Outcome { session: &self.who.session, intent, rows, state, tag };
-        let index = self.shared.trace.append("outcome", &entry)?;
-        let chunk = self.chunk.split();
-        if self.held.bytes() == 0 {
-            // What was said just before goes out with it: one write, and the client wakes once.
-            let mut part = self.client.output.split();
-            part.unsplit(chunk);
-            self.held.hold(index, part);
-        } else {
-            self.held.hold(index, chunk);
-        }
+        let chunk = look.chunk(false);
+        look.begin_chunk();
+        self.release(&chunk, "more", None)?;
         Ok(())
     }
 
@@ -281,7 +265,7 @@ impl Session {
                     b'C' => ("done", Some(wire::command_tag(body).map_err(Refusal::protocol)?)),
                     _ => ("suspended", None),
                 };
-                self.release((look.intent, look.chunk_rows), state, command)?;
+                self.release(&look.chunk(tag == b'C'), state, command)?;
             }
         }
         self.copying = Copying::No;
@@ -411,7 +395,8 @@ impl Session {
     /// A traced statement that never ran, or was cut off.
     fn note_abandoned(&self, run: &Run, tag: Option<&str>) -> Result<(), Refusal> {
         let Some(look) = &run.look else { return Ok(()) };
-        let entry = Outcome { session: &self.who.session, intent: look.intent, rows: 0, state: "failed", tag };
+        let (session, intent) = (self.who.session.as_str(), look.intent);
+        let entry = Outcome { session, intent, rows: 0, state: "failed", tag, subjects: &[], without_subject: &[] };
         self.shared.trace.append("outcome", &entry).map(drop)
     }
 
@@ -441,7 +426,7 @@ impl Session {
         let processors = wire::error_field(body, b'C');
         let sqlstate = refusal.map(|refusal| refusal.sqlstate).or(processors.as_deref());
         self.chunk.extend_from_slice(&out);
-        self.release((look.intent, look.chunk_rows), "failed", sqlstate)
+        self.release(&look.chunk(false), "failed", sqlstate)
     }
 
     fn on_ready(&mut self, message: &[u8], body: &[u8]) -> Result<(), End> {
@@ -497,9 +482,9 @@ fn unexpected(tag: u8) -> Refusal {
     Refusal::protocol(format_args!("the processor sent {:?} where it answers nothing", char::from(tag)))
 }
 
-fn planned(statement: Option<&Statement>) -> PlannedColumns<'_> {
+fn planned(statement: Option<&Statement>) -> Planned<'_> {
     match statement.map(|statement| &statement.kind) {
-        Some(Kind::Rewritten(rewritten)) => Some(&rewritten.columns),
+        Some(Kind::Rewritten(rewritten)) => Some(rewritten),
         Some(Kind::Pass(_) | Kind::Reworded(..) | Kind::CopyIn(_) | Kind::CopyOut(_)) | None => None,
     }
 }

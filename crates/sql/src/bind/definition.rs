@@ -34,6 +34,7 @@ impl<'a> Definition<'a> {
             columns,
             opaque: false,
             system_columns: true,
+            subject: None,
             by_name: true,
             by_column: true,
         };

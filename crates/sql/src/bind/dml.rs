@@ -8,6 +8,7 @@ use pg_query::protobuf::{
 
 use super::from::apply_alias;
 use super::scope::{Held, Item, Scope};
+use super::subjects::Rows;
 use super::value::Meeting;
 use super::{Binder, Flow, Output, Ty, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
@@ -38,6 +39,7 @@ impl Binder<'_> {
 
     pub(super) fn insert(&mut self, insert: &mut InsertStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
         let mut names = Scope { parent: outer, ..Scope::default() };
+        let outermost = std::mem::take(&mut self.outermost);
         self.with(insert.with_clause.as_mut(), &mut names)?;
         let item = self.target_table(insert.relation.as_mut())?;
         let absent = self.defaults_left_out(insert, &item)?;
@@ -50,7 +52,7 @@ impl Binder<'_> {
             self.on_conflict(conflict, &item, &names)?;
         }
         let scope = Scope { items: vec![item], ctes: Vec::new(), parent: Some(&names) };
-        self.returning(insert.returning_clause.as_mut(), &scope, |_| true)
+        self.returning(insert.returning_clause.as_mut(), &scope, outermost, |_| true)
     }
 
     fn insert_source(
@@ -213,6 +215,7 @@ impl Binder<'_> {
 
     pub(super) fn update(&mut self, update: &mut UpdateStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
         let mut names = Scope { parent: outer, ..Scope::default() };
+        let outermost = std::mem::take(&mut self.outermost);
         self.with(update.with_clause.as_mut(), &mut names)?;
         let item = self.target_table(update.relation.as_mut())?;
         let mut items = self.items_after(&mut update.from_clause, &names, vec![item.clone()])?;
@@ -225,11 +228,12 @@ impl Binder<'_> {
             self.condition(clause, &scope)?;
         }
         let set: Vec<String> = update.target_list.iter().filter_map(assigned_name).collect();
-        self.returning(update.returning_clause.as_mut(), &scope, |column| set.contains(&column.column))
+        self.returning(update.returning_clause.as_mut(), &scope, outermost, |column| set.contains(&column.column))
     }
 
     pub(super) fn delete(&mut self, delete: &mut DeleteStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
         let mut names = Scope { parent: outer, ..Scope::default() };
+        let outermost = std::mem::take(&mut self.outermost);
         self.with(delete.with_clause.as_mut(), &mut names)?;
         let item = self.target_table(delete.relation.as_mut())?;
         self.deleted(&item);
@@ -238,18 +242,24 @@ impl Binder<'_> {
         if let Some(clause) = delete.where_clause.as_deref_mut() {
             self.condition(clause, &scope)?;
         }
-        self.returning(delete.returning_clause.as_mut(), &scope, |_| false)
+        self.returning(delete.returning_clause.as_mut(), &scope, outermost, |_| false)
     }
 
     /// `is_new` tells whose values the statement itself brings: what may match is asked for before there are any.
     pub(super) fn returning(
         &mut self,
         clause: Option<&mut ReturningClause>,
-        scope: &Scope<'_>,
+        own: &Scope<'_>,
+        outermost: bool,
         is_new: impl Fn(&ColumnId) -> bool,
     ) -> Result<Vec<Output>> {
-        let Some(clause) = clause else { return Ok(Vec::new()) };
-        let scope = &with_old_and_new(clause, scope)?;
+        let Some(clause) = clause else {
+            if outermost {
+                self.note_written();
+            }
+            return Ok(Vec::new());
+        };
+        let scope = &with_old_and_new(clause, own)?;
         let before = self.searches.len();
         let outputs = self.targets(&mut clause.exprs, scope)?;
         let mut searched = self.searches.iter().skip(before).flat_map(|search| &search.places);
@@ -261,6 +271,9 @@ impl Binder<'_> {
             .column(column));
         }
         self.read(&outputs);
+        if outermost && !self.uses.is_empty() {
+            self.note_subjects(&mut clause.exprs, &outputs, own, Rows::Each);
+        }
         Ok(outputs)
     }
 }

@@ -74,7 +74,8 @@ pub(crate) fn execute(env: &Env<'_>, node: &mut Node, prepared: &Rewritten) -> R
     if let Some(number) = u64::try_from(rewritten.client_parameters.len()).ok().filter(|number| *number > 0) {
         return Err(no_parameter(number));
     }
-    Ok(Rewritten { uses: prepared.uses.clone(), tables: prepared.tables.clone(), ..rewritten })
+    let subjects = prepared.subjects.clone();
+    Ok(Rewritten { subjects, uses: prepared.uses.clone(), tables: prepared.tables.clone(), ..rewritten })
 }
 
 /// PostgreSQL gives a utility statement no parameters.

@@ -4,7 +4,8 @@ use drieslot_schema::TableId;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, JoinExpr, JoinType, Node, RangeFunction, RangeSubselect, RangeVar};
 
-use super::scope::{Column, Held, Item, Scope};
+use super::scope::{Column, Held, Item, PlainSubject, Scope};
+use super::subjects::plain_type;
 use super::{Binder, Flow, Output, Ty, unsupported};
 use crate::catalog::Relation;
 use crate::census::Named;
@@ -80,6 +81,7 @@ impl Binder<'_> {
                 columns: cte.columns.clone(),
                 opaque: cte.opaque,
                 system_columns: false,
+                subject: None,
                 by_name: true,
                 by_column: true,
             };
@@ -119,6 +121,7 @@ impl Binder<'_> {
             columns: viewed.columns,
             opaque: false,
             system_columns: false,
+            subject: None,
             by_name: true,
             by_column: true,
         })
@@ -139,9 +142,20 @@ impl Binder<'_> {
             opaque: columns.is_empty() && place == Place::System,
             columns,
             system_columns: true,
+            subject: self.plain_subject(relation),
             by_name: true,
             by_column: true,
         }
+    }
+
+    /// The subject of a table's rows, where it is a plain column whose values have one spelling.
+    fn plain_subject(&self, relation: &Relation) -> Option<PlainSubject> {
+        let table = self.env.table(&relation.id)?;
+        let subject = table.subject.as_ref()?;
+        let plain = table.columns.get(&subject.column).is_some_and(|column| column.protected.is_none());
+        let at = relation.columns.iter().position(|column| column.name == subject.column).filter(|_| plain)?;
+        let ty = plain_type(relation.columns.get(at)?.type_oid)?;
+        Some(PlainSubject { table: relation.id.clone(), at, realm: subject.realm.clone(), ty })
     }
 
     fn subselect(&mut self, sub: &mut RangeSubselect, left: &[Item], outer: &Scope<'_>) -> Result<Item> {
@@ -158,6 +172,7 @@ impl Binder<'_> {
             columns: columns_of(outputs),
             opaque: false,
             system_columns: false,
+            subject: None,
             by_name: sub.alias.is_some(),
             by_column: true,
         };
@@ -180,8 +195,16 @@ impl Binder<'_> {
             .into_iter()
             .map(|name| Column { name: name.to_owned(), standing: Held::Plain })
             .collect();
-        let mut item =
-            Item { name, table: None, columns, opaque: true, system_columns: false, by_name: true, by_column: true };
+        let mut item = Item {
+            name,
+            table: None,
+            columns,
+            opaque: true,
+            system_columns: false,
+            subject: None,
+            by_name: true,
+            by_column: true,
+        };
         if let Some(alias) = &function.alias {
             alias.aliasname.clone_into(&mut item.name);
         }
@@ -203,6 +226,7 @@ impl Binder<'_> {
             columns: columns.iter().take(join.using_clause.len()).cloned().collect(),
             opaque: false,
             system_columns: false,
+            subject: None,
             by_name: true,
             by_column: false,
         });
@@ -218,6 +242,7 @@ impl Binder<'_> {
             columns,
             opaque,
             system_columns: false,
+            subject: None,
             by_name: false,
             by_column: true,
         };

@@ -21,6 +21,7 @@ fn taken<'n>(when: &'n mut MergeWhenClause, item: &Item) -> Result<Vec<(&'n mut 
 impl Binder<'_> {
     pub(super) fn merge(&mut self, merge: &mut MergeStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
         let mut names = Scope { parent: outer, ..Scope::default() };
+        let outermost = std::mem::take(&mut self.outermost);
         self.with(merge.with_clause.as_mut(), &mut names)?;
         let item = self.target_table(merge.relation.as_mut())?;
         let source = merge.source_relation.as_deref_mut().ok_or_else(missing)?;
@@ -48,7 +49,7 @@ impl Binder<'_> {
             };
             self.when(when, &item, scope)?;
         }
-        self.returning(merge.returning_clause.as_mut(), &both, |_| true)
+        self.returning(merge.returning_clause.as_mut(), &both, outermost, |_| true)
     }
 
     fn when(&mut self, when: &mut MergeWhenClause, item: &Item, scope: &Scope<'_>) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The binder: follows every protected value through a statement, turns the literals and parameters that meet one
 //! into slots, and refuses whatever the column's protection does not allow.
 
+mod aggregates;
 mod arrays;
 mod cases;
 mod constructor;
@@ -20,6 +21,7 @@ mod search;
 mod select;
 mod set;
 mod sources;
+mod subjects;
 mod unnest;
 mod value;
 mod values;
@@ -43,6 +45,7 @@ use crate::refusal::{Refusal, Result};
 use crate::statement::{
     ClientParameter, ResultColumn, Rewritten, Search, ServerParameter, Slot, SlotSource, Typed, Use,
 };
+use crate::subjects::{Subjects, Without};
 use crate::template::{Piece, Template};
 use crate::types::common;
 pub(crate) use search::{CHANGED, WORDS, candidates, tokens_expression};
@@ -92,16 +95,24 @@ pub(crate) struct Binder<'a> {
     searches: Vec<Search>,
     uses: BTreeSet<(ColumnId, Use)>,
     tables: BTreeSet<TableId>,
+    /// Of the outermost query.
+    subjects: Subjects,
+    /// The next query to be bound is the outermost, whose rows go to the client.
+    outermost: bool,
 }
 
 /// Binds and rewrites a SELECT, INSERT, UPDATE or DELETE.
 pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
-    bind_named(env, node).map(|(rewritten, _)| rewritten)
+    let binder = Binder { outermost: true, ..Binder::new(env) };
+    bound(binder, node).map(|(rewritten, _)| rewritten)
 }
 
-/// The same, with the names of the result's columns.
+/// The same, with the names of the result's columns, and without a thought of whom its rows are about.
 pub(crate) fn bind_named(env: &Env<'_>, node: &mut Node) -> Result<(Rewritten, Vec<String>)> {
-    let mut binder = Binder::new(env);
+    bound(Binder::new(env), node)
+}
+
+fn bound(mut binder: Binder<'_>, node: &mut Node) -> Result<(Rewritten, Vec<String>)> {
     let outputs = binder.query(node, None)?;
     let mut columns = Vec::with_capacity(outputs.len());
     let mut names = Vec::with_capacity(outputs.len());
@@ -125,11 +136,12 @@ pub(crate) fn explained(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
     let query = explain.query.as_deref_mut().ok_or_else(|| Refusal::internal("EXPLAIN of nothing"))?;
     let outputs = binder.query(query, None)?;
     binder.read(&outputs);
+    binder.subjects = Subjects::without(Without::Plan);
     finish(binder, node, vec![ResultColumn::Plain])
 }
 
 fn finish(binder: Binder<'_>, node: &Node, columns: Vec<ResultColumn>) -> Result<Rewritten> {
-    let Binder { slots, searches, uses, tables, .. } = binder;
+    let Binder { slots, searches, uses, tables, subjects, .. } = binder;
     let seen = Census::of(node)?.parameters;
     let plain: BTreeSet<u32> =
         seen.range(..i64::from(FIRST_SLOT)).map(|number| u32::try_from(*number).unwrap_or(u32::MAX)).collect();
@@ -139,7 +151,7 @@ fn finish(binder: Binder<'_>, node: &Node, columns: Vec<ResultColumn>) -> Result
     let text = parse::deparse(node)?;
     let template = cut(&text, &plain, &slots)?;
     let (uses, tables) = (uses.into_iter().collect(), tables.into_iter().collect());
-    Ok(Rewritten { template, slots, searches, parameters, client_parameters, columns, uses, tables })
+    Ok(Rewritten { template, slots, searches, parameters, client_parameters, columns, subjects, uses, tables })
 }
 
 fn client_parameters(plain: &BTreeSet<u32>, slots: &[Slot], searches: &[Search]) -> Result<Vec<ClientParameter>> {
@@ -215,7 +227,15 @@ fn cut(text: &str, plain: &BTreeSet<u32>, slots: &[Slot]) -> Result<Template> {
 
 impl<'a> Binder<'a> {
     fn new(env: &'a Env<'a>) -> Self {
-        Self { env, slots: Vec::new(), searches: Vec::new(), uses: BTreeSet::new(), tables: BTreeSet::new() }
+        Self {
+            env,
+            slots: Vec::new(),
+            searches: Vec::new(),
+            uses: BTreeSet::new(),
+            tables: BTreeSet::new(),
+            subjects: Subjects::default(),
+            outermost: false,
+        }
     }
 
     /// The place in the tree of something that the gateway makes.

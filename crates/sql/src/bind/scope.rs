@@ -1,6 +1,6 @@
 //! Which names a place in a statement can see, as PostgreSQL's parser resolves them.
 
-use drieslot_schema::TableId;
+use drieslot_schema::{Domain, LogicalType, TableId};
 use pg_query::protobuf::ColumnRef;
 
 use super::{Flow, Output, Ty};
@@ -51,6 +51,16 @@ impl Held {
     }
 }
 
+/// A plain column that says whom the rows of its table are about.
+#[derive(Clone, Debug)]
+pub(super) struct PlainSubject {
+    pub(super) table: TableId,
+    /// Its index among the columns.
+    pub(super) at: usize,
+    pub(super) realm: Domain,
+    pub(super) ty: LogicalType,
+}
+
 /// One item of a namespace.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
@@ -63,6 +73,8 @@ pub(super) struct Item {
     pub(super) opaque: bool,
     /// A real table has system columns.
     pub(super) system_columns: bool,
+    /// Whom a real table's rows are about, where a plain column says it.
+    pub(super) subject: Option<PlainSubject>,
     /// `name.column` finds it.
     pub(super) by_name: bool,
     /// `column` finds its columns, and `*` shows them.

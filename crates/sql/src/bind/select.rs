@@ -4,7 +4,9 @@ use drieslot_schema::LogicalType;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ResTarget, SelectStmt, SetOperation, a_const::Val};
 
+use super::aggregates::has_aggregates;
 use super::scope::Scope;
+use super::subjects::Rows;
 use super::value::{Meeting, cast_of};
 use super::{Binder, Flow, Output, Ty, extreme, names, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
@@ -36,14 +38,19 @@ impl Binder<'_> {
             return Err(Refusal::unsupported("SELECT INTO is not possible with protected columns")
                 .hint("Create the table through the gateway under a classification, then INSERT … SELECT."));
         }
+        let outermost = std::mem::take(&mut self.outermost);
         let mut names = Scope { parent: outer, ..Scope::default() };
         self.with(select.with_clause.as_mut(), &mut names)?;
         let outputs = if !select.values_lists.is_empty() {
             self.values(select, &names)?
         } else if select.op != SetOperation::SetopNone as i32 {
-            return self.set_operation(select, &names);
+            let outputs = self.set_operation(select, &names)?;
+            if outermost {
+                self.note_subjects_of_set(&outputs);
+            }
+            return Ok(outputs);
         } else {
-            return self.simple(select, &names);
+            return self.simple(select, &names, outermost);
         };
         self.limits(select, &names)?;
         self.order(&mut select.sort_clause, &outputs, &names)?;
@@ -58,12 +65,13 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn simple(&mut self, select: &mut SelectStmt, names: &Scope<'_>) -> Result<Vec<Output>> {
+    fn simple(&mut self, select: &mut SelectStmt, names: &Scope<'_>, outermost: bool) -> Result<Vec<Output>> {
         let items = self.items_of(&mut select.from_clause, names)?;
         let scope = Scope { items, ctes: Vec::new(), parent: Some(names) };
         if let Some(clause) = select.where_clause.as_deref_mut() {
             self.condition(clause, &scope)?;
         }
+        let rows = if outermost { rows(select, &scope)? } else { Rows::Each };
         let extreme = extreme::is_alone(select);
         let outputs = self.targets(&mut select.target_list, &scope)?;
         if let (Some(extreme), [Output { ty: Ty::Protected(_), .. }]) = (extreme, outputs.as_slice())
@@ -84,6 +92,9 @@ impl Binder<'_> {
         self.distinct(select, &outputs, &scope)?;
         self.order(&mut select.sort_clause, &outputs, &scope)?;
         self.limits(select, names)?;
+        if outermost && (!self.uses.is_empty() || outputs.iter().any(|output| matches!(output.ty, Ty::Protected(_)))) {
+            self.note_subjects(&mut select.target_list, &outputs, &scope, rows);
+        }
         Ok(outputs)
     }
 
@@ -310,6 +321,15 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// How the rows of a query come from those of its tables; before anything in it is rewritten.
+fn rows(select: &SelectStmt, scope: &Scope<'_>) -> Result<Rows> {
+    if has_aggregates(select, scope)? {
+        return Ok(Rows::Grouped);
+    }
+    let distinct = matches!(select.distinct_clause.as_slice(), [Node { node: None }]);
+    Ok(if distinct { Rows::Distinct } else { Rows::Each })
 }
 
 /// Turns the literals of a result column into cells; gives the type that all were cast to.

@@ -20,6 +20,7 @@ use crate::env::{Env, unlisted_table};
 use crate::parse;
 use crate::refusal::{Refusal, Result};
 use crate::statement::{Command, Effects, Kind, Rewritten};
+use crate::subjects::Subjects;
 use crate::template::{Piece, Template};
 
 /// Decides over a statement that is no query, no COPY and not about the session.
@@ -203,6 +204,7 @@ fn rewritten(node: &Node, command: Command, tables: Vec<TableId>) -> Result<Deci
         parameters: Vec::new(),
         client_parameters: Vec::new(),
         columns: Vec::new(),
+        subjects: Subjects::default(),
         uses: Vec::new(),
         tables,
     };

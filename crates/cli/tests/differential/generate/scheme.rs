@@ -145,7 +145,21 @@ impl Scheme {
              database = \"{database}\"\nunlisted_tables = \"refuse\"\n\n"
         );
         for (table, standings) in world.tables.iter().zip(&self.columns) {
-            writeln!(out, "[[table]]\nschema = \"{}\"\nname = \"{}\"\ncolumn = [", self.schema, table.name).unwrap();
+            writeln!(out, "[[table]]\nschema = \"{}\"\nname = \"{}\"", self.schema, table.name).unwrap();
+            // One of those whose values have one spelling, another in each scheme.
+            let named = table.columns.iter().filter(|column| {
+                let ty = column.ty.to_string();
+                ["text", "varchar", "char", "integer", "bigint", "smallint", "uuid"]
+                    .iter()
+                    .any(|one| ty.starts_with(one))
+                    && !ty.ends_with(']')
+            });
+            let named: Vec<_> = named.collect();
+            if !named.is_empty() {
+                let at = self.schema.bytes().map(usize::from).sum::<usize>() % named.len();
+                writeln!(out, "subject = \"{}\"", named[at].name).unwrap();
+            }
+            out.push_str("column = [\n");
             for (column, standing) in table.columns.iter().zip(standings) {
                 let words = standing.protection.words();
                 write!(out, "  {{ name = \"{}\", class = 3, {words}", column.name).unwrap();

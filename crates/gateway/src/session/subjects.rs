@@ -1,0 +1,153 @@
+//! Whom released rows are about: pseudonyms for the trace, gathered while rows are opened.
+
+use std::collections::BTreeSet;
+
+use drieslot_register::FIRST_EPOCH;
+use drieslot_schema::{Domain, LogicalType};
+use drieslot_seal::SubjectKey;
+use drieslot_sql::{self as sql, Rewritten, Subjects, Without};
+
+use super::cells::Column;
+use super::expect::Look;
+use super::{Session, Stall};
+use crate::refusal::Refusal;
+use crate::trace::Outcome;
+
+/// More pseudonyms than this do not fit into one entry of the journal.
+const PSEUDONYMS_PER_ENTRY: usize = 2_300;
+/// Some rows have no subject: it is NULL.
+const NULL: &str = "null";
+
+/// Which columns of a statement's rows name persons.
+pub(super) struct RowSubjects {
+    key: SubjectKey,
+    /// By column of the processor's rows.
+    columns: Vec<Option<Whose>>,
+}
+
+struct Whose {
+    realm: Domain,
+    ty: LogicalType,
+}
+
+/// Whom rows were about since the last outcome entry.
+#[derive(Default)]
+pub(super) struct Seen {
+    pseudonyms: BTreeSet<String>,
+    null: bool,
+    /// Rows of one person often follow each other.
+    last: Option<(usize, Vec<u8>)>,
+}
+
+/// What an outcome entry says of a chunk of rows.
+pub(super) struct Chunk {
+    pub(super) intent: u64,
+    pub(super) rows: u64,
+    pub(super) subjects: Vec<String>,
+    pub(super) without: Vec<&'static str>,
+}
+
+impl RowSubjects {
+    /// Whether the column names a person.
+    pub(super) fn names(&self, at: usize) -> bool {
+        self.columns.get(at).is_some_and(Option::is_some)
+    }
+
+    /// Notes whom a row is about; `None` for NULL.
+    pub(super) fn note(&self, at: usize, subject: Option<&[u8]>, seen: &mut Seen) -> Result<(), Refusal> {
+        let Some(whose) = self.columns.get(at).and_then(Option::as_ref) else { return Ok(()) };
+        let Some(mut subject) = subject else {
+            seen.null = true;
+            return Ok(());
+        };
+        while matches!(whose.ty, LogicalType::Bpchar(_))
+            && let Some(rest) = subject.strip_suffix(b" ")
+        {
+            subject = rest;
+        }
+        if seen.last.as_ref().is_some_and(|(column, last)| *column == at && last == subject) {
+            return Ok(());
+        }
+        let pseudonym = self.key.pseudonym(&whose.realm, subject);
+        seen.pseudonyms.insert(pseudonym.map_err(|error| Refusal::internal(error.to_string()))?);
+        seen.last = Some((at, subject.to_vec()));
+        Ok(())
+    }
+}
+
+impl Look {
+    /// What is to be said of the rows since the last outcome entry.
+    pub(super) fn chunk(&self, done: bool) -> Chunk {
+        let counts = |why: &&Without| if **why == Without::Write { done } else { self.chunk_rows > 0 };
+        let why = self.without.iter().filter(counts).map(|why| why.name());
+        let mut without: Vec<_> = why.chain(self.seen.null.then_some(NULL)).collect();
+        without.sort_unstable();
+        let subjects = self.seen.pseudonyms.iter().cloned().collect();
+        Chunk { intent: self.intent, rows: self.chunk_rows, subjects, without }
+    }
+
+    /// The rows since the last outcome entry have theirs.
+    pub(super) fn begin_chunk(&mut self) {
+        self.chunk_rows = 0;
+        self.seen = Seen::default();
+    }
+}
+
+impl Session {
+    /// How the columns of the processor's rows are opened; a stall where keys must be fetched first.
+    pub(super) fn result_columns(&mut self, rewritten: &Rewritten) -> Result<Vec<Option<Column>>, Stall> {
+        let all = rewritten.columns.iter().chain(&rewritten.subjects.hidden).map(sql::ResultColumn::protected);
+        let columns = self.cells.columns(all.map(|typed| typed.map(|typed| (&typed.column, typed.ty))))?;
+        self.row_subjects(&rewritten.subjects, columns.len())?;
+        Ok(columns)
+    }
+
+    /// Which of so many columns name persons; `None` where none does.
+    pub(super) fn row_subjects(&self, subjects: &Subjects, columns: usize) -> Result<Option<RowSubjects>, Stall> {
+        if subjects.columns.is_empty() {
+            return Ok(None);
+        }
+        let Some(key) = self.shared.keyring.cached_subject_key() else {
+            return Err(Stall::Keys(vec![(Domain::subjects(), FIRST_EPOCH)]));
+        };
+        let whose = |at: usize| {
+            let found = subjects.columns.iter().find(|column| column.at == at)?;
+            Some(Whose { realm: found.realm.clone(), ty: found.ty })
+        };
+        Ok(Some(RowSubjects { key, columns: (0..columns).map(whose).collect() }))
+    }
+
+    /// Writes the outcome entries of the chunk, and holds it until all of them are durable.
+    pub(super) fn release(&mut self, chunk: &Chunk, state: &'static str, tag: Option<&str>) -> Result<(), Refusal> {
+        let Chunk { intent, rows, subjects, without } = chunk;
+        let (session, trace) = (self.who.session.as_str(), &self.shared.trace);
+        let mut rest = subjects.as_slice();
+        while let Some((part, more)) = rest.split_at_checked(PSEUDONYMS_PER_ENTRY).filter(|(_, more)| !more.is_empty())
+        {
+            let part = Outcome {
+                session,
+                intent: *intent,
+                rows: 0,
+                state: "more",
+                tag: None,
+                subjects: part,
+                without_subject: &[],
+            };
+            trace.append("outcome", &part)?;
+            rest = more;
+        }
+        let last =
+            Outcome { session, intent: *intent, rows: *rows, state, tag, subjects: rest, without_subject: without };
+        let index = trace.append("outcome", &last)?;
+        let chunk = self.chunk.split();
+        if self.held.bytes() == 0 {
+            // What was said just before goes out with it: one write, and the client wakes once.
+            let mut part = self.client.output.split();
+            part.unsplit(chunk);
+            self.held.hold(index, part);
+        } else {
+            self.held.hold(index, chunk);
+        }
+        Ok(())
+    }
+}
