@@ -115,8 +115,9 @@ fn a_journal_that_was_put_back_shows_nothing(trial: &mut Trial) {
     let (journal, old) = (trial.journal("gateway"), trial.folder.path().join("old"));
     trial.stop_part("gateway");
     assert!(Command::new("cp").arg("-a").arg(&journal).arg(&old).status().unwrap().success());
+    // The last checkpoint is written at the stop, and cosigned after the next start: only what comes after it counts.
+    let before: u64 = read(&old.join("checkpoint")).lines().nth(1).unwrap().parse().unwrap();
     trial.start_part("gateway");
-    let before = cosigned(trial, "gateway").unwrap();
     within(20, "it is not cosigned", || trial.app(QUERY).ok && cosigned(trial, "gateway").unwrap() > before);
     trial.stop_part("gateway");
     std::fs::remove_dir_all(&journal).unwrap();

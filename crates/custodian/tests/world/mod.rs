@@ -85,6 +85,13 @@ pub fn person() -> Domain {
     Domain("person".into())
 }
 
+fn new_folder() -> std::path::PathBuf {
+    let number = COUNT.fetch_add(1, Ordering::SeqCst);
+    let folder = std::env::temp_dir().join(format!("drieslot-locks-{}-{number}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    folder
+}
+
 impl World {
     /// With the charter, a classification and mandate `m1` in force, and all custodians running.
     pub async fn new(lease_s: u64) -> Self {
@@ -92,9 +99,7 @@ impl World {
     }
 
     pub async fn with_limits(lease_s: u64, limits: LimitsConfig) -> Self {
-        let number = COUNT.fetch_add(1, Ordering::SeqCst);
-        let folder = std::env::temp_dir().join(format!("drieslot-locks-{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
+        let folder = new_folder();
         let tls = |name: &str| Arc::new(TlsIdentity::create(&folder.join(name), name).unwrap());
         let (admin, gateway, register) = (tls("admin"), tls("gateway"), tls("register"));
         let (second_gateway, usage) = (tls("gateway-2"), tls("usage-1"));
@@ -111,8 +116,8 @@ impl World {
         let gateway_part = Part { tls: gateway.fingerprint(), key: paper_part("g").0.key };
         let register_part = Part { tls: register.fingerprint(), key: identity_public_key(&key).unwrap() };
         let mut charter = people::charter(&people, &parts, &gateway_part, &register_part);
-        let (tls, key) = (second_gateway.fingerprint(), paper_part("g2").0.key);
-        charter.gateway.push(GatewayPart { name: "gateway-2".into(), tls, key });
+        let second = (second_gateway.fingerprint(), paper_part("g2").0.key);
+        charter.gateway.push(GatewayPart { name: "gateway-2".into(), tls: second.0, key: second.1 });
         let (tls, key) = (usage.fingerprint(), paper_part("u").0.key);
         charter.usage.push(UsagePart { name: "usage-1".into(), tls, key });
         let charter = Statement::Charter(charter).to_text().unwrap();
