@@ -1,5 +1,5 @@
-//! The bodies of entries, by kind, as `docs/journal.md` says. Members that a later version added are passed over; a member that is
-//! missing or of another type is refused.
+//! The bodies of entries, by kind, as `docs/journal.md` says. Members that a later version added are passed over; a member
+//! that is missing or of another type is refused.
 
 use drieslot_journal::{JournalError, entry};
 use serde::{Deserialize, Serialize};

@@ -20,8 +20,8 @@ pub struct Proven {
 /// Proves the entry at `index` by the reader's checkpoint, which the caller has opened as `checkpoint`.
 ///
 /// # Errors
-/// [`AuditError::Journal`]: `NoSuchEntry` where the checkpoint does not cover it yet, `Corrupt` where the entry is not the one that
-/// was signed for.
+/// [`AuditError::Journal`]: `NoSuchEntry` where the checkpoint does not cover it yet, `Corrupt` where the entry is not the one
+/// that was signed for.
 pub fn prove(reader: &Reader, checkpoint: &Checkpoint, index: u64) -> Result<Proven, AuditError> {
     let path = reader.inclusion_proof(index, checkpoint.size)?;
     let Some(found) = reader.entries(index, index + 1)?.next() else {
