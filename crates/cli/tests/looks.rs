@@ -14,11 +14,13 @@ struct Asker<'a> {
     trial: &'a Trial,
     journal: String,
     key: String,
+    /// After what the trial itself looked at.
+    since: String,
 }
 
 impl Asker<'_> {
     fn find(&self, flags: &[&str]) -> String {
-        let command = ["journal", "find", &self.journal, "--key", &self.key];
+        let command = ["journal", "find", &self.journal, "--key", &self.key, "--since", &self.since];
         self.trial.drieslot_ok(command.into_iter().chain(flags.iter().copied()))
     }
 
@@ -29,18 +31,19 @@ impl Asker<'_> {
 }
 
 fn asker(trial: &Trial) -> Asker<'_> {
+    let since = jiff::Timestamp::now().to_string();
     let key = trial.data().join("gateway/journal.vkey").display().to_string();
-    Asker { trial, journal: trial.journal("gateway").display().to_string(), key }
+    Asker { trial, journal: trial.journal("gateway").display().to_string(), key, since }
 }
 
 #[test]
 fn looks_are_found_followed_and_exported() {
     let trial = Trial::usual();
-    trial.app_ok("SELECT family_name FROM person WHERE person_id <= 4; SELECT remark FROM permit");
-    trial.app_ok("SET drieslot.end_user = 'Els Wouters'; SELECT family_name, town FROM person WHERE person_id = 1");
-    trial.app_fails("SELECT family_name FROM person WHERE family_name > 'x'");
     let asker = asker(&trial);
-
+    trial.app_ok("SELECT family_name FROM person WHERE person_id <= 4; SELECT remark FROM permit");
+    let script = "SET drieslot.end_user = 'Els Wouters';\nSELECT family_name, town FROM person WHERE person_id = 1;\n";
+    assert!(trial.app_script(script).ok);
+    trial.app_fails("SELECT family_name FROM person WHERE family_name > 'x'");
     let names = asker.json(&["--column", "person.family_name", "--principal", "app", "--kind", "intent"]);
     let rows: Vec<_> =
         names.iter().map(|look| (look["rows"].as_u64().unwrap(), look["state"].as_str().unwrap())).collect();
@@ -89,8 +92,9 @@ fn export(trial: &Trial, asker: &Asker<'_>) {
     std::thread::sleep(std::time::Duration::from_millis(1_500));
     let out = trial.folder.path().join("for-the-auditor").display().to_string();
     let flags = ["journal", "export", &asker.journal, "--key", &asker.key, "--out", &out, "--column", "family_name"];
-    assert!(trial.drieslot_ok(flags).contains(" entries with their proofs, of trial-agency/gateway"));
-    let again = trial.drieslot(flags);
+    let flags = [&flags[..], &["--since", &asker.since]].concat();
+    assert!(trial.drieslot_ok(&flags).contains(" entries with their proofs, of trial-agency/gateway"));
+    let again = trial.drieslot(&flags);
     assert!(!again.status.success(), "an export is never written over another");
     let found = std::fs::read_to_string(Path::new(&out).join("found.jsonl")).unwrap();
     assert!(found.lines().count() == 2 && found.contains("Els Wouters"), "{found}");
