@@ -36,8 +36,9 @@ public.person.family_name (sealed with search text, domain trial.public.person.f
 A literal is read as text and becomes a cell of public.person.family_name, to be stored in it.
 A literal is read as integer and becomes a cell of public.person.age, to be compared with it.
 Result column 1 holds cells of public.person.age, opened as integer.
+Whom a row is about (trial.national_number) is read with it for the journal, and not shown.
 The processor gets: UPDATE public.person SET family_name = [cell of public.person.family_name] \
-WHERE age = [cell of public.person.age] RETURNING age"
+WHERE age = [cell of public.person.age] RETURNING age, person.national_number AS drieslot_subject_1"
     );
     by_command(&trial);
     trial.check(&data::canaries());

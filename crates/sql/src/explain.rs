@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use drieslot_schema::ColumnId;
+use drieslot_schema::{ColumnId, Domain};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{ExplainStmt, Node};
 
@@ -97,6 +97,15 @@ fn of_query(env: &Env<'_>, rewritten: &Rewritten) -> Vec<String> {
         if let Some(typed) = column.protected() {
             lines.push(format!("Result column {at} holds cells of {}, opened as {}.", typed.column.id, typed.ty));
         }
+    }
+    for subject in &rewritten.subjects.columns {
+        let Domain(realm) = &subject.realm;
+        lines.push(match rewritten.columns.len() {
+            shown if subject.at < shown => {
+                format!("Result column {} says whom a row is about ({realm}); the journal names them.", subject.at + 1)
+            }
+            _ => format!("Whom a row is about ({realm}) is read with it for the journal, and not shown."),
+        });
     }
     let text = rewritten.template.render_inline(&mut |slot, out: &mut String| {
         let _ = match rewritten.slots.get(slot) {
