@@ -141,6 +141,8 @@ fn at_a_terminal(world: &World, command: &str, answers: &[(&str, &str)]) -> (boo
     while output.read(&mut byte).unwrap() == 1 {
         shown.push(byte[0]);
         if let Some((_, answer)) = answers.iter().find(|(question, _)| shown.ends_with(question.as_bytes())) {
+            // Nobody types before the terminal has been told not to show it.
+            std::thread::sleep(std::time::Duration::from_millis(300));
             input.write_all(format!("{answer}\n").as_bytes()).unwrap();
         }
     }
