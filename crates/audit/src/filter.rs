@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use memchr::memmem::Finder;
 use serde::de::IgnoredAny;
 
-use crate::body::{Actor, Body};
+use crate::body::{Actor, Body, EndUser};
 
 /// What is asked of an entry. Of each list one must fit, where it is not empty; all that is asked must hold.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +55,12 @@ struct Whose<'a> {
     principal: &'a str,
     end_user: Option<&'a str>,
     session: &'a str,
+}
+
+impl<'a> Whose<'a> {
+    fn new(principal: &'a str, end_user: Option<&'a EndUser>, session: &'a str) -> Self {
+        Self { principal, end_user: end_user.map(|person| person.name.as_str()), session }
+    }
 }
 
 impl<'a> Sieve<'a> {
@@ -123,17 +129,10 @@ impl<'a> Sieve<'a> {
 impl<'a> Facts<'a> {
     fn of(body: &'a Body) -> Self {
         let empty = || Self { actor: None, columns: Vec::new(), purpose: None, mandates: Vec::new(), refused: false };
-        let by = |actor: &'a Actor| {
-            let end_user = actor.end_user.as_ref().map(|person| person.name.as_str());
-            Some(Whose { principal: &actor.principal, end_user, session: &actor.session })
-        };
+        let by = |actor: &'a Actor| Some(Whose::new(&actor.principal, actor.end_user.as_ref(), &actor.session));
         match body {
             Body::Intent(intent) => Self {
-                actor: Some(Whose {
-                    principal: &intent.principal,
-                    end_user: intent.end_user.as_ref().map(|person| person.name.as_str()),
-                    session: &intent.session,
-                }),
+                actor: Some(Whose::new(&intent.principal, intent.end_user.as_ref(), &intent.session)),
                 columns: intent.columns.iter().map(|touched| touched.column.as_str()).collect(),
                 purpose: Some(&intent.purpose),
                 mandates: intent.mandates.iter().map(String::as_str).collect(),

@@ -80,8 +80,7 @@ impl Published {
     }
 
     /// Keeps this checkpoint with cosignatures beside the other. Order: `checkpoint` is durable, then this file by
-    /// temporary file,
-    /// sync, rename, sync of the folder; so it never names more entries than `checkpoint` does.
+    /// temporary file, sync, rename, sync of the folder; so it never names more entries than `checkpoint` does.
     ///
     /// # Errors
     /// [`JournalError::Io`].

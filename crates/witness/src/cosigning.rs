@@ -2,8 +2,7 @@
 //!
 //! A round takes the newest checkpoint to all witnesses, and stays until a quorum has cosigned it: all of a quorum sign the same
 //! text. **Order**: the checkpoint is durable; a quorum's cosignatures are verified; `checkpoint.cosigned` is durable; then
-//! whoever
-//! waits for an entry under it is let go.
+//! whoever waits for an entry under it is let go.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -217,8 +216,7 @@ impl Standing {
     }
 
     /// Seconds since the last quorum; entries under it; how many witnesses say that there is another history; and for each
-    /// witness, in
-    /// the charter's order, the seconds since it last cosigned.
+    /// witness, in the charter's order, the seconds since it last cosigned.
     pub(crate) fn measured(&self) -> (u64, u64, usize, Vec<u64>) {
         let age = |at: Option<Instant>| at.map_or(u64::from(u32::MAX), |at| at.elapsed().as_secs());
         let of = |cosigner: &Cosigner| age(self.heard.get(cosigner.name()).and_then(|heard| heard.last));

@@ -49,8 +49,12 @@ fn who(body: &Map<String, Value>) -> String {
     let end_user = body
         .get("end_user")
         .and_then(Value::as_object)
-        .map(|person| format!(" for {} ({})", text(person, "name"), text(person, "known")));
+        .map(|person| for_whom(text(person, "name"), text(person, "known")));
     principal.unwrap_or_default().to_owned() + &end_user.unwrap_or_default()
+}
+
+fn for_whom(name: &str, known: &str) -> String {
+    format!(" for {name} ({known})")
 }
 
 /// What an entry says, in words, without who.
@@ -106,7 +110,7 @@ pub(super) fn found_row(found: &Found) -> Vec<String> {
 fn look_row(look: &Look) -> Vec<String> {
     let intent = &look.intent;
     let pairs = intent.columns.iter().map(|touched| (touched.used.as_str(), touched.column.as_str()));
-    let end_user = intent.end_user.as_ref().map(|person| format!(" for {} ({})", person.name, person.known));
+    let end_user = intent.end_user.as_ref().map(|person| for_whom(&person.name, &person.known));
     let state = look.state.as_str().replace('_', " ");
     let end = match look.tag.as_deref().filter(|_| look.state == drieslot_audit::Progress::Failed) {
         Some(sqlstate) => format!("{state} {sqlstate}"),
