@@ -98,6 +98,7 @@ async fn run(command: Command) -> Result<()> {
         },
         Command::Officers(OfficersCommand::New(args)) => writing::officers(&args, Timestamp::now()).await,
         Command::Charter(CharterCommand::New(args)) => writing::charter(&args, Timestamp::now()),
+        Command::Charter(CharterCommand::Next(args)) => writing::next(&args, Timestamp::now()).await,
         Command::Keys(KeysCommand::Status(args)) => keys::status(&args.register, Timestamp::now()).await,
         Command::Keys(KeysCommand::Propose(args)) => keys::propose(&args, Timestamp::now()).await,
         Command::Keys(KeysCommand::Rotate(args)) => keys::rotate(&args).await,

@@ -238,6 +238,8 @@ mod tests {
     fn signatures_lie_beside_their_statement() {
         let path = signature_path(Path::new("/a/m.toml"), Path::new("/o/keys/id_ed25519"));
         assert_eq!(path, Path::new("/a/m.toml.keys.sig"));
+        let path = signature_path(Path::new("/a/m.toml"), Path::new("/o/keys/kim"));
+        assert_eq!(path, Path::new("/a/m.toml.keys-kim.sig"));
         let folder = tempfile::tempdir().unwrap();
         for name in ["m.toml", "m.toml.keys.sig", "m.toml.sig", "n.toml.sig", "m.toml.new"] {
             std::fs::write(folder.path().join(name), name).unwrap();

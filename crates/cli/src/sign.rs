@@ -9,7 +9,7 @@ use drieslot_register::signature;
 use drieslot_register::statement::Statement;
 use jiff::Timestamp;
 use ssh_agent_client_rs::{Client, Error as AgentError, Identity};
-use ssh_key::{HashAlg, PrivateKey, PublicKey, Signature};
+use ssh_key::{HashAlg, PrivateKey, PublicKey, Signature, SshSig};
 use zeroize::Zeroizing;
 
 use crate::command::{SignArgs, SigningKeyArgs};
@@ -17,10 +17,12 @@ use crate::failure::failure;
 use crate::files;
 use crate::meaning::meaning;
 use crate::register::{Register, changes};
-use crate::writing::check_size;
+use crate::writing::{check_size, difference};
 
 /// Where OpenSSH says how its agent is reached.
 const AGENT_SOCKET: &str = "SSH_AUTH_SOCK";
+
+const WITH_REGISTER: &str = "what it changes is shown with --register FILE";
 
 /// The key that signs.
 pub(crate) enum SigningKey {
@@ -67,9 +69,25 @@ impl SigningKey {
     }
 }
 
-/// Where the signature of a statement by a key file lies: beside it, named by the folder of the key.
+/// Where the signature of a statement by a key file lies: beside it, named by the folder of the key, and by the key too
+/// where OpenSSH did not name that.
 pub(crate) fn signature_path(statement: &Path, key: &Path) -> PathBuf {
-    beside(statement, &key.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy())
+    let folder = key.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let own = key.file_name().unwrap_or_default().to_string_lossy();
+    let who = [folder, own].into_iter().filter(|part| !part.is_empty() && *part != "id" && !part.starts_with("id_"));
+    beside(statement, &who.collect::<Vec<_>>().join("-"))
+}
+
+/// One's own may be made anew; another's is not written over.
+pub(crate) fn write_signature(path: &Path, armored: &str) -> Result<()> {
+    let key = |text: &str| SshSig::from_pem(text).ok().map(|signature| signature.public_key().clone());
+    match std::fs::read_to_string(path) {
+        Ok(there) if key(&there) != key(armored) => Err(failure(
+            format!("{} is there already, and not by this key", path.display()),
+            "submit it first, or give it another name that ends in .sig; nothing was signed",
+        )),
+        _ => files::write(path, armored),
+    }
 }
 
 fn beside(statement: &Path, who: &str) -> PathBuf {
@@ -94,17 +112,21 @@ pub(crate) async fn sign(args: &SignArgs, now: Timestamp) -> Result<()> {
         None => None,
     };
     println!("{text}");
-    if let Statement::Mandate(mandate) = &statement {
-        match &state {
-            Some(state) => print!("{}", changes(state, mandate, now)),
-            None => println!("what it changes is shown with --register FILE"),
+    match (&statement, &state) {
+        (Statement::Mandate(mandate), Some(state)) => print!("{}", changes(state, mandate, now)),
+        (Statement::Charter(next), Some(state)) if next.replaces.is_some() => {
+            let charter = state.charter().context("the register has no charter in force")?;
+            print!("{}", difference(charter, next));
         }
+        (Statement::Mandate(_), None) => println!("{WITH_REGISTER}"),
+        (Statement::Charter(next), None) if next.replaces.is_some() => println!("{WITH_REGISTER}"),
+        (_, _) => {}
     }
     if let Some(meaning) = meaning(&statement, now) {
         print!("{meaning}");
     }
     let armored = key.sign(&text)?;
-    files::write(&path, &armored)?;
+    write_signature(&path, &armored)?;
     println!("signed: {} `{}`, these exact bytes, into {}", statement.kind(), statement.id(), path.display());
     println!("next:   drieslot submit {}", args.file.display());
     Ok(())

@@ -4,7 +4,8 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::Trial;
 
@@ -14,12 +15,13 @@ const NEW: &str = "structure-new";
 
 /// A new key in the folder of officers; gives its public half.
 fn make_key(trial: &Trial, who: &str) -> String {
+    make_key_of(trial, who, "ed25519")
+}
+
+fn make_key_of(trial: &Trial, who: &str, kind: &str) -> String {
     let key = trial.officer_key(who);
-    let keygen = format!(
-        "mkdir -p {0} && ssh-keygen -q -t ed25519 -N '' -f {1}",
-        key.parent().unwrap().display(),
-        key.display()
-    );
+    let keygen =
+        format!("mkdir -p {0} && ssh-keygen -q -t {kind} -N '' -f {1}", key.parent().unwrap().display(), key.display());
     assert!(trial.as_user("/bin/sh").args(["-c", &keygen]).status().unwrap().success());
     std::fs::read_to_string(key.with_extension("pub")).unwrap().trim().to_owned()
 }
@@ -180,4 +182,122 @@ fn an_exported_register_is_verified_with_ssh_keygen_alone() {
     .map(str::to_owned);
     let refused = trial.drieslot(wrong);
     assert!(!refused.status.success() && !at("w").exists(), "a register that does not verify is not exported");
+}
+
+/// A stock ssh-agent that holds one key.
+struct Agent {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Agent {
+    fn with(trial: &Trial, who: &str) -> Self {
+        let socket = trial.folder.path().join("agent.sock");
+        let child = trial.as_user("/usr/bin/ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn();
+        let started = Instant::now();
+        while !socket.exists() {
+            assert!(started.elapsed() < Duration::from_secs(10), "ssh-agent does not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let agent = Self { child: child.unwrap(), socket };
+        let mut add = trial.as_user("/usr/bin/ssh-add");
+        add.arg("-q").arg(trial.officer_key(who)).env("SSH_AUTH_SOCK", &agent.socket);
+        assert!(add.status().unwrap().success());
+        agent
+    }
+
+    fn drieslot(&self, trial: &Trial, arguments: &[&str]) -> String {
+        let output =
+            trial.as_user(trial.program()).args(arguments).env("SSH_AUTH_SOCK", &self.socket).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_register_with_a_second_charter_and_evidence_is_verified_too() {
+    let trial = Trial::small();
+    let register = trial.register_toml();
+    let (rsa, consultant) = (make_key_of(&trial, "rsa", "rsa -b 3072"), make_key(&trial, "consultant"));
+    let public = |who: &str| trial.officer_key(who).with_extension("pub").display().to_string();
+    let said = trial.drieslot_ok([
+        "charter",
+        "next",
+        "--register",
+        &register,
+        "--id",
+        "charter-2",
+        "--remove",
+        "Bilal Haddad",
+        "--person",
+        &format!("access:Aïcha Reza={}", public("rsa")),
+        "--person",
+        &format!("security-consultant:Nele Wouters={}", public("consultant")),
+        "--purpose",
+        "court_order",
+    ]);
+    for wanted in [
+        "what charter `charter-2` changes:\n",
+        "  + person Aïcha Reza: access, key SHA256:",
+        "  + person Nele Wouters: security-consultant, key SHA256:",
+        "  - person Bilal Haddad\n",
+        "  + purpose court_order: listed\n",
+        "written: charter-2.toml\nnext:    all persons whom it names",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    let agent = Agent::with(&trial, "rsa");
+    let path = trial.folder.path().join("charter-2.toml").display().to_string();
+    let key = trial.officer_key("structure").display().to_string();
+    let said = trial.drieslot_ok(["sign", &path, "--key", &key, "--register", &register]);
+    assert!(said.contains("what charter `charter-2` changes:\n  + person Aïcha"), "{said}");
+    for duty in ["access", "keys", "head", "consultant"] {
+        trial.drieslot_ok(["sign", &path, "--key", &trial.officer_key(duty).display().to_string()]);
+    }
+    agent.drieslot(&trial, &["sign", &path, "--agent", &public("rsa")]);
+    trial.submit(&path);
+
+    // Whoever came by that charter counts: the RSA key in a no, and the consultant in an attestation.
+    trial.sign_and_submit("waits.toml", &mandate(&trial, "waits"), &["structure", "keys"]);
+    let why = ["--why", "not needed", "--register", &register];
+    let said = agent.drieslot(&trial, &[&["deny", "waits", "--agent", &public("rsa")][..], &why].concat());
+    assert!(said.contains("mandate `waits` never takes effect"), "{said}");
+    let tenant = &statement(&trial, "charter.toml")["tenant"];
+    let attested = format!(
+        "kind = \"attestation\"\ntenant = {tenant}\nid = \"att-1\"\nissued = \"2026-01-04T00:00:00Z\"\n\
+         criterion = \"C01\"\nfinding = \"met\"\nwho = \"Nele Wouters\"\nwhy = \"the plan was read\"\n\
+         valid_until = \"2099-01-01T00:00:00Z\"\n\n[[document]]\nname = \"plan\"\nsha256 = \"{}\"\n",
+        "ab".repeat(32)
+    );
+    let said = trial.sign_and_submit("att.toml", &attested, &["consultant"]);
+    assert!(said.contains("in force"), "{said}");
+
+    let first = std::fs::read(trial.data().join("statements/charter.toml")).unwrap();
+    let charter = drieslot_register::Hex32(drieslot_journal::hash::sha256(&first)).to_string();
+    let out = trial.folder.path().join("export");
+    trial.drieslot_ok(["register", "export", &out.display().to_string(), "--register", &register]);
+    let script = script(&trial);
+    let export = Export { folder: out, script: &script, charter: &charter };
+    let (whole, said) = export.verify();
+    assert!(whole, "{said}");
+    for line in ["charter-charter-2.toml: ", "attestation-att-1.toml: Nele_Wouters", "denial-", "mandate-waits.toml: "]
+    {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(said.contains("A_cha_Reza") || said.contains("Aïcha_Reza"), "{said}");
+    // The consultant's word under another text, and a charter that names somebody else.
+    let [attested] = export.names("attestation-att-1", ".toml").try_into().unwrap();
+    let text = std::fs::read_to_string(&attested).unwrap();
+    export.notices(&attested, text.replace("was read", "was not read").as_bytes(), "DOES NOT COUNT");
+    let [second] = export.names("charter-charter-2", ".toml").try_into().unwrap();
+    let text = std::fs::read_to_string(&second).unwrap();
+    let swapped = text.replace(consultant.rsplit_once(' ').unwrap().0, rsa.rsplit_once(' ').unwrap().0);
+    export.notices(&second, swapped.as_bytes(), "DOES NOT COUNT");
 }

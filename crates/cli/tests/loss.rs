@@ -106,22 +106,6 @@ fn a_gateway_that_loses_its_journal_begins_another_and_reads_all() {
     assert_eq!(trial.app_ok(READ), "first");
 }
 
-/// The charter in force with another gateway and another key of the keys officer, as its writer would make it.
-fn next_charter(trial: &Trial, gateway: &str, key: &str) -> String {
-    let text = std::fs::read_to_string(trial.data().join("statements/charter.toml")).unwrap();
-    let mut charter: toml::Table = toml::from_str(&text).unwrap();
-    charter.insert("replaces".into(), charter["id"].clone());
-    charter.insert("id".into(), "charter-2".into());
-    let part: toml::Table = toml::from_str(gateway).unwrap();
-    charter.insert("gateway".into(), part["gateway"].clone());
-    for person in charter["person"].as_array_mut().unwrap() {
-        if person["function"].as_str() == Some("keys") {
-            person.as_table_mut().unwrap().insert("key".into(), key.into());
-        }
-    }
-    toml::to_string(&charter).unwrap()
-}
-
 #[test]
 fn a_gateway_and_an_officer_s_only_key_are_replaced_by_another_charter() {
     let mut trial = Trial::small();
@@ -134,6 +118,7 @@ fn a_gateway_and_an_officer_s_only_key_are_replaced_by_another_charter() {
     let made = |what: &str| folder.join(what).display().to_string();
     let gateway =
         trial.drieslot_ok(["gateway", "init", &made("g2"), "--name", "gateway-2", "--tenant", "trial-agency"]);
+    let part = trial.write("g2.part", &gateway).display().to_string();
     std::fs::create_dir(made("new-keys")).unwrap();
     let generated = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", &made("new-keys/id_ed25519")])
@@ -143,8 +128,14 @@ fn a_gateway_and_an_officer_s_only_key_are_replaced_by_another_charter() {
     let handed_over =
         Command::new("chown").arg("-R").arg("--reference").arg(trial.data()).arg(made("new-keys")).status();
     assert!(handed_over.unwrap().success());
-    let public = std::fs::read_to_string(made("new-keys/id_ed25519.pub")).unwrap();
-    let text = next_charter(&trial, &gateway, public.trim());
+    let key = format!("keys:Chantal Dubois={}", made("new-keys/id_ed25519.pub"));
+    let register = trial.register_toml();
+    let next = ["charter", "next", "--register", &register, "--id", "charter-2", "--remove", "gateway"];
+    let out = made("next.toml");
+    let next = [&next[..], &["--part", &part, "--person", &key, "--out", &out]].concat();
+    let said = trial.drieslot_ok(&next);
+    assert!(said.contains("  ~ person Chantal Dubois: keys, key SHA256:") && said.contains("  - gateway gateway\n"));
+    let text = std::fs::read_to_string(made("next.toml")).unwrap();
     assert!(!trial.sign_and_submit("charter-2.toml", &text, &["structure", "access", "head"]).contains("in force"));
     let charter = made("charter-2.toml");
     trial.drieslot_ok(["sign", &charter, "--key", &made("new-keys/id_ed25519")]);

@@ -247,12 +247,14 @@ fn a_charter_by_flags_is_one_that_a_register_begins_with() {
     let key = |duty: &str| trial.officer_key(duty).with_extension("pub").display().to_string();
     let officer = |duty: &str, name: &str| format!("{duty}:{name}={}", key(duty));
     arguments.extend(["--head".into(), format!("Hilde Claes={}", key("head"))]);
-    arguments.extend(["--officer".into(), officer("structure", "An Peeters"), "--officer".into()]);
+    arguments.extend(["--person".into(), officer("structure", "An Peeters"), "--person".into()]);
     arguments.push(officer("access", "Bilal Haddad"));
     let short: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let said = refused(&trial, &short);
     assert!(said.contains("keys has 0 officers and a quorum of 1"), "{said}");
-    arguments.extend(["--officer".into(), officer("keys", "Chantal Dubois")]);
+    arguments.extend(["--person".into(), officer("keys", "Chantal Dubois")]);
+    let verified: Vec<&str> = arguments.iter().map(String::as_str).chain(["--user-verification", "keys"]).collect();
+    assert!(refused(&trial, &verified).contains("wants user verification of Chantal Dubois"));
     let too_many: Vec<&str> = arguments.iter().map(String::as_str).chain(["--quorum", "keys:2"]).collect();
     assert!(refused(&trial, &too_many).contains("keys has 1 officers and a quorum of 2"));
     let said = trial.drieslot_ok(&arguments);
@@ -273,6 +275,57 @@ fn a_charter_by_flags_is_one_that_a_register_begins_with() {
         state.apply(state.revision(), &entry).unwrap();
     }
     assert_eq!(state.tenant(), Some("agency.example"));
+}
+
+#[test]
+fn the_next_charter_is_checked_against_the_one_in_force() {
+    let trial = Trial::small();
+    let register = trial.register_toml();
+    let next = ["charter", "next", "--register", &register];
+    assert!(refused(&trial, &next).contains("error: --id is missing"));
+    let next = [&next[..], &["--id", "charter-2"]].concat();
+    let with = |more: &[&str]| refused(&trial, &[&next[..], more].concat());
+    let key = trial.officer_key("head").with_extension("pub").display().to_string();
+    for (more, wanted) in [
+        (["--remove", "Nobody"], "`Nobody` is nobody and no part of the charter\nhint: it has "),
+        (["--remove", "Bilal Haddad"], "access has 0 officers and a quorum of 1"),
+        (["--remove", "gateway"], "there is no gateway: name at least one"),
+        (["--remove-purpose", "curiosity"], "`curiosity` is none of integration-course"),
+        (["--remove-purpose", "integration-course"], "the list of purposes is empty"),
+        (["--purpose", "integration-course"], "is listed twice"),
+        (["--quorum", "keys:2"], "keys has 1 officers and a quorum of 2"),
+        (["--quorum", "doors:2"], "`doors` is no function"),
+        (["--user-verification", "keys"], "wants user verification of Chantal Dubois"),
+        (["--witness-quorum", "1"], "witnesses need all of witness_quorum, witness_faults and witness_grace_s"),
+        (["--person", &format!("keys:Another={key}")], "also belongs to another: nobody has two functions"),
+        (["--person", &format!("chef:Another={key}")], "unknown variant `chef`"),
+        (["--part", &key], "says of no part what it must"),
+    ] {
+        let said = with(&more);
+        assert!(said.contains(wanted), "{more:?}: {said}");
+    }
+    assert!(!trial.folder.path().join("charter-2.toml").exists());
+    let (ok, said) = at_a_terminal(
+        &trial,
+        &[
+            "id|charter-2",
+            "remove|",
+            "person|",
+            "part|",
+            "purpose|court_order",
+            "purpose|",
+            "remove-purpose|",
+            "user-verification|",
+            "quorum|",
+        ],
+        &["charter", "next", "--register", &register],
+    );
+    assert!(
+        ok && said.contains("what charter `charter-2` changes:\n  + purpose court_order: listed\nwritten"),
+        "{said}"
+    );
+    let said = sign(&trial, &trial.folder.path().join("charter-2.toml"), &["structure", "access", "keys", "head"]);
+    assert!(said.contains("in force"), "{said}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) enum OfficersCommand {
 pub(crate) enum CharterCommand {
     /// Write the first statement of a register from answers or flags
     New(CharterNewArgs),
+    /// Write the one that takes the place of the charter in force, and show what it changes
+    Next(CharterNextArgs),
 }
 
 #[derive(Debug, Args)]
@@ -110,25 +112,70 @@ pub(crate) struct CharterNewArgs {
     /// The head of the agency; KEY is an SSH public key or the file of one
     #[arg(long, value_name = "NAME=KEY")]
     pub(crate) head: Option<String>,
-    /// An officer
-    #[arg(long, value_name = "FUNCTION:NAME=KEY")]
-    pub(crate) officer: Vec<String>,
+    /// A person: structure, access, keys, security-consultant or data-protection-officer
+    #[arg(long, value_name = "DUTY:NAME=KEY")]
+    pub(crate) person: Vec<String>,
+    /// Whose persons sign only with the PIN or fingerprint of a security key
+    #[arg(long, value_name = "DUTY")]
+    pub(crate) user_verification: Vec<String>,
     /// How many officers of a function must sign [default: 1]
     #[arg(long, value_name = "FUNCTION:N")]
     pub(crate) quorum: Vec<String>,
-    /// How many witnesses must cosign, where there are any
-    #[arg(long, value_name = "K")]
-    pub(crate) witness_quorum: Option<u32>,
-    /// How many witnesses may be faulty or lie: 2 · K > witnesses + F
-    #[arg(long, value_name = "F")]
-    pub(crate) witness_faults: Option<u32>,
-    /// How many seconds applications go on without a quorum of witnesses
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) witness_grace_s: Option<u32>,
+    #[command(flatten)]
+    pub(crate) witnesses: WitnessNumbers,
     /// What `register init`, `custodian init`, `gateway init` and `witness init` printed
     #[arg(long, value_name = "FILE")]
     pub(crate) part: Vec<String>,
     /// Where to write it; must not be there [default: charter.toml]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// What a charter with witnesses says of them.
+#[derive(Debug, Args)]
+pub(crate) struct WitnessNumbers {
+    /// How many witnesses must cosign, where there are any
+    #[arg(long, value_name = "K")]
+    pub(crate) witness_quorum: Option<usize>,
+    /// How many witnesses may be faulty or lie: 2 · K > witnesses + F
+    #[arg(long, value_name = "F")]
+    pub(crate) witness_faults: Option<usize>,
+    /// How many seconds applications go on without a quorum of witnesses
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) witness_grace_s: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CharterNextArgs {
+    /// A short name of its own
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// Who or which part is no longer in it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) remove: Vec<String>,
+    /// Who comes, or has another key or duty from now on
+    #[arg(long, value_name = "DUTY:NAME=KEY")]
+    pub(crate) person: Vec<String>,
+    /// What `custodian init`, `gateway init`, `usage init` or `witness init` printed of a part that comes, or takes the place of its namesake
+    #[arg(long, value_name = "FILE")]
+    pub(crate) part: Vec<String>,
+    /// A purpose that comes
+    #[arg(long)]
+    pub(crate) purpose: Vec<String>,
+    /// A purpose that goes
+    #[arg(long, value_name = "PURPOSE")]
+    pub(crate) remove_purpose: Vec<String>,
+    /// Whose persons sign only with the PIN or fingerprint of a security key, beside those who do already
+    #[arg(long, value_name = "DUTY")]
+    pub(crate) user_verification: Vec<String>,
+    /// How many officers of a function must sign
+    #[arg(long, value_name = "FUNCTION:N")]
+    pub(crate) quorum: Vec<String>,
+    #[command(flatten)]
+    pub(crate) witnesses: WitnessNumbers,
+    /// Where to write it; must not be there [default: ID.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
 }

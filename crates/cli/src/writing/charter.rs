@@ -3,16 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use drieslot_register::statement::{Duty, Statement};
+use drieslot_register::statement::{
+    Charter, CustodianPart, Duty, GatewayPart, Person, Quorum, RegisterPart, Statement, UsagePart, WitnessPart,
+};
 use drieslot_register::{Function, Hex32};
 use jiff::Timestamp;
-use toml::{Table, Value};
+use serde::Deserialize;
 
 use super::answers::{Answers, Question};
 use super::arguments::CharterNewArgs;
+use super::mandate::word;
 use super::officers::{id, person};
 use super::{check_free, check_size, finish};
 use crate::failure::failure;
+
+pub(super) const PERSON: &str = "a person, as DUTY:NAME=KEY; DUTY is structure, access, keys, security-consultant or \
+                                 data-protection-officer; name more officers of each function than its quorum";
+pub(super) const QUORUM: &str = "how many officers of a function must sign, as FUNCTION:N; left out, as it is, or 1";
+pub(super) const VERIFICATION: &str = "a duty whose persons have a security key and sign only with its PIN or fingerprint; \
+                                       left out, none";
 
 /// Runs the command.
 pub(crate) fn charter(args: &CharterNewArgs, now: Timestamp) -> Result<()> {
@@ -27,82 +36,100 @@ pub(crate) fn charter(args: &CharterNewArgs, now: Timestamp) -> Result<()> {
     let question =
         Question::new("head", "the head of the agency, as NAME=KEY; KEY is an SSH public key or the file of one");
     let (head, key) = answers.required(&question, args.head.as_deref(), person)?;
-    let mut persons = vec![entry(&head, Duty::Head, key)];
+    let head_entry = Person { name: head.clone(), function: Duty::Head, key };
+    let mut person = vec![head_entry];
+    let question = Question::new("person", PERSON);
+    person.extend(answers.some(&question, &args.person, with_duty)?);
+    let verified = answers.several(&Question::new("user-verification", VERIFICATION), &args.user_verification, duty)?;
+    let mut quorum = Quorum { structure: 1, access: 1, keys: 1 };
+    for (function, count) in answers.several(&Question::new("quorum", QUORUM), &args.quorum, count)? {
+        set(&mut quorum, function, count);
+    }
     let question =
-        Question::new("officer", "an officer, as FUNCTION:NAME=KEY; name more of each function than its quorum");
-    persons.extend(answers.some(&question, &args.officer, officer)?);
-    let question = Question::new("quorum", "how many officers of a function must sign, as FUNCTION:N; left out, 1");
-    let mut quorum: Table =
-        Function::ALL.map(|function| (function.to_string(), Value::Integer(1))).into_iter().collect();
-    for (function, count) in answers.several(&question, &args.quorum, count)? {
-        quorum.insert(function.to_string(), Value::Integer(count));
-    }
-    let question = Question::new("part", "a file with what register init, custodian init or gateway init printed");
-    let parts = answers.some(&question, &args.part, part)?;
-    let mut charter = Table::new();
-    for (name, value) in [("kind", "charter"), ("tenant", &tenant), ("id", "charter"), ("head", &head)] {
-        charter.insert(name.into(), Value::String(value.into()));
-    }
-    charter.insert("issued".into(), Value::String(now.to_string()));
-    charter.insert("purposes".into(), Value::Array(purposes.into_iter().map(Value::String).collect()));
-    charter.insert("quorum".into(), Value::Table(quorum));
-    charter.insert("person".into(), Value::Array(persons));
-    parts.into_iter().try_for_each(|part| add(&mut charter, part))?;
-    let numbers = [
-        ("witness_quorum", args.witness_quorum),
-        ("witness_faults", args.witness_faults),
-        ("witness_grace_s", args.witness_grace_s),
-    ];
-    for (name, number) in numbers {
-        number.map(|number| charter.insert(name.into(), Value::Integer(number.into())));
-    }
-    let statement = read(&charter)?;
+        Question::new("part", "a file with what register init, custodian init, gateway init or witness init printed");
+    let parts = answers.some(&question, &args.part, Parts::read)?.into_iter().try_fold(Parts::default(), Parts::and)?;
+    let hint = "name every part with --part, and at least one officer of each function with --person";
+    let register = parts.register.ok_or_else(|| failure("no part is the register", hint))?;
+    let charter = Charter {
+        tenant,
+        id: "charter".into(),
+        issued: now,
+        replaces: None,
+        head,
+        purposes,
+        user_verification: verified,
+        witness_quorum: args.witnesses.witness_quorum,
+        witness_faults: args.witnesses.witness_faults,
+        witness_grace_s: args.witnesses.witness_grace_s,
+        quorum,
+        register,
+        person,
+        custodian: parts.custodian,
+        gateway: parts.gateway,
+        usage: parts.usage,
+        witness: parts.witness,
+    };
+    let statement = Statement::Charter(charter);
     let text = statement.to_text()?;
+    Statement::parse(&text).map_err(|error| failure(error.to_string(), hint))?;
     check_size(&text, now)?;
     let pin = format!("its SHA-256, which every part is given: {}\n", Hex32::sha256(&text));
     finish(&statement, &text, &pin, Some(&out), "all persons whom it names")
 }
 
-fn read(charter: &Table) -> Result<Statement> {
-    let hint = "name every part with --part, and at least one officer of each function with --officer";
-    Statement::parse(&charter.to_string()).map_err(|error| failure(error.to_string(), hint))
-}
-
-fn entry(name: &str, duty: Duty, key: String) -> Value {
-    let pairs = [("name", name.to_owned()), ("function", duty.to_string()), ("key", key)];
-    Value::Table(pairs.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect())
-}
-
-fn officer(text: &str) -> Result<Value, String> {
-    let (function, rest) = text.split_once(':').ok_or_else(|| format!("`{text}` is not FUNCTION:NAME=KEY"))?;
-    let function: Function = function.parse()?;
+/// `DUTY:NAME=KEY`.
+pub(super) fn with_duty(text: &str) -> Result<Person, String> {
+    let (first, rest) = text.split_once(':').ok_or_else(|| format!("`{text}` is not DUTY:NAME=KEY"))?;
     let (name, key) = person(rest)?;
-    Ok(entry(&name, function.into(), key))
+    Ok(Person { name, function: duty(first)?, key })
 }
 
-fn count(text: &str) -> Result<(Function, i64), String> {
+pub(super) fn duty(text: &str) -> Result<Duty, String> {
+    word(text)
+}
+
+/// `FUNCTION:N`.
+pub(super) fn count(text: &str) -> Result<(Function, usize), String> {
     let (function, count) = text.split_once(':').ok_or_else(|| format!("`{text}` is not FUNCTION:N"))?;
-    let number = count.parse::<i64>().ok().filter(|count| *count > 0);
+    let number = count.parse::<usize>().ok().filter(|count| *count > 0);
     Ok((function.parse()?, number.ok_or_else(|| format!("`{count}` is no number of officers"))?))
 }
 
-fn part(file: &str) -> Result<Table, String> {
-    let text = std::fs::read_to_string(Path::new(file)).map_err(|error| format!("{file}: {error}"))?;
-    let table: Table = toml::from_str(&text).map_err(|error| format!("{file}: {}", error.message()))?;
-    match table.keys().find(|key| !["register", "custodian", "gateway", "usage", "witness"].contains(&key.as_str())) {
-        Some(key) => Err(format!("{file} says `{key}`, which is of no part")),
-        None => Ok(table),
+pub(super) fn set(quorum: &mut Quorum, function: Function, count: usize) {
+    match function {
+        Function::Structure => quorum.structure = count,
+        Function::Access => quorum.access = count,
+        Function::Keys => quorum.keys = count,
     }
 }
 
-/// Lists grow; the register comes once.
-fn add(charter: &mut Table, part: Table) -> Result<()> {
-    for (name, value) in part {
-        match (charter.get_mut(&name), value) {
-            (Some(Value::Array(all)), Value::Array(more)) => all.extend(more),
-            (None, value) => drop(charter.insert(name, value)),
-            (Some(_), _) => return Err(failure(format!("`{name}` is given twice"), "name each part's file once")),
-        }
+/// What `… init` printed of one part or several.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Parts {
+    pub(super) register: Option<RegisterPart>,
+    pub(super) custodian: Vec<CustodianPart>,
+    pub(super) gateway: Vec<GatewayPart>,
+    pub(super) usage: Vec<UsagePart>,
+    pub(super) witness: Vec<WitnessPart>,
+}
+
+impl Parts {
+    pub(super) fn read(file: &str) -> Result<Self, String> {
+        let text = std::fs::read_to_string(Path::new(file)).map_err(|error| format!("{file}: {error}"))?;
+        toml::from_str(&text).map_err(|error| format!("{file} says of no part what it must: {}", error.message()))
     }
-    Ok(())
+
+    /// Lists grow; the register comes once.
+    fn and(mut self, more: Self) -> Result<Self> {
+        if self.register.is_some() && more.register.is_some() {
+            return Err(failure("`register` is given twice", "name each part's file once"));
+        }
+        self.register = self.register.or(more.register);
+        self.custodian.extend(more.custodian);
+        self.gateway.extend(more.gateway);
+        self.usage.extend(more.usage);
+        self.witness.extend(more.witness);
+        Ok(self)
+    }
 }

@@ -194,7 +194,7 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A word of statements, as it is written there.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let word: StrDeserializer<'_, WordError> = text.into_deserializer();
     T::deserialize(word).map_err(|error| error.to_string())
 }

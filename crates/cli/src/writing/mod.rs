@@ -5,6 +5,7 @@ mod answers;
 pub(crate) mod arguments;
 mod charter;
 mod mandate;
+mod next;
 mod officers;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 
 pub(crate) use charter::charter;
 pub(crate) use mandate::mandate;
+pub(crate) use next::{difference, next};
 pub(crate) use officers::officers;
 
 use crate::failure::failure;

@@ -170,6 +170,22 @@ fn key_files_sign_and_a_passphrase_is_asked_on_the_terminal_only() {
         assert!(shown.find("stop-intake") < shown.find(&question), "the text is shown before it is signed");
         world.check_signature(&world.public(&name));
     }
+    // Two keys in one folder: neither signature takes the place of the other.
+    world.make_key("same", KINDS[0], "");
+    std::fs::rename(world.at("same/id"), world.at("same/id_one")).unwrap();
+    world.make_key("same", KINDS[0], "");
+    assert!(world.sign(&["--key", "same/id"], None).status.success());
+    let output = world.sign(&["--key", "same/id_one"], None);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && said.contains("s.toml.same.sig is there already, and not by this key"),
+        "{said}"
+    );
+    std::fs::rename(world.at("same/id_one"), world.at("same/kim")).unwrap();
+    assert!(world.sign(&["--key", "same/kim"], None).status.success());
+    assert!(world.sign(&["--key", "same/id"], None).status.success(), "one's own is made anew");
+    std::fs::remove_file(world.at("s.toml.same-kim.sig")).unwrap();
+    world.check_signature(&world.public("same"));
     let setsid = ["--wait", env!("CARGO_BIN_EXE_drieslot"), "sign", "s.toml", "--key", "sealed-ed25519/id"];
     let nobody = world.run("setsid", &setsid, None, "correct horse\n");
     let said = String::from_utf8(nobody.stderr).unwrap();
