@@ -197,6 +197,46 @@ fn a_destroyed_custodian_is_made_anew_from_shares_and_the_data_are_readable_agai
 }
 
 #[test]
+fn officers_who_change_after_the_escrow_are_told_apart_from_who_holds_shares() {
+    let mut world = World::new();
+    let part = "custodian-access";
+    let log = world.trial.folder.path().join(format!("{part}.apart.log"));
+    let says = |wanted: &str| {
+        let started = Instant::now();
+        while !std::fs::read_to_string(&log).unwrap().contains(wanted) {
+            let said = std::fs::read_to_string(&log).unwrap();
+            assert!(started.elapsed() < Duration::from_secs(10), "{wanted}: {said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    says("Bilal Haddad has no share");
+    world.trial.stop_part(part);
+    world.escrow(part, "shares").unwrap();
+    std::fs::write(&log, "").unwrap();
+    world.trial.start_part(part);
+    assert!(world.readable());
+    let charter = std::fs::read_to_string(world.trial.data().join("statements/charter.toml")).unwrap();
+    let tenant = charter.lines().find(|line| line.starts_with("tenant")).unwrap();
+    let key = std::fs::read_to_string(world.identities[0].with_extension("pub")).unwrap();
+    let change = |id: &str, what: &str| {
+        format!(
+            "kind = \"officers\"\n{tenant}\nid = \"{id}\"\nissued = \"2026-01-04T00:00:00Z\"\nfunction = \"access\"\n\
+             why = \"a new year\"\n{what}"
+        )
+    };
+    let add = format!("[[add]]\nname = \"Dirk Maes\"\nkey = \"{}\"\n", key.trim());
+    let said = world.trial.sign_and_submit("o1.toml", &change("o1", &add), &["access", "keys"]);
+    assert!(said.contains("in force"), "{said}");
+    says("escrow anew trouble=\"Dirk Maes has no share\"");
+    let told = std::fs::read_to_string(&log).unwrap();
+    assert!(!told.contains("Bilal") && !told.contains("Deputy"), "{told}");
+    let goes = "remove = [\"Bilal Haddad\"]\n";
+    let said = world.trial.sign_and_submit("o2.toml", &change("o2", goes), &["access", "keys"]);
+    assert!(said.contains("in force"), "{said}");
+    says("Dirk Maes has no share; Bilal Haddad has a share, and is no officer of access any more");
+}
+
+#[test]
 fn each_custodian_in_turn_and_then_all_three_are_lost_and_come_back() {
     let mut world = World::new();
     let parts = ["custodian-structure", "custodian-access", "custodian-keys"];

@@ -9,6 +9,7 @@ pub mod client;
 mod error;
 mod escrow;
 mod exchange;
+mod holders;
 mod init;
 mod limits;
 mod measured;

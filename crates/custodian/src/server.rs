@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use crate::exchange::{ConfirmAnswer, ConfirmRequest, ShareAnswer, ShareRequest};
+use crate::holders::Holders;
 use crate::limits::{Limits, LimitsConfig, Window};
 use crate::measured::Measured;
 use crate::secret::{self, Credential};
@@ -125,6 +126,8 @@ pub struct Custodian {
     follower: Arc<Follower>,
     limits: Mutex<Limits>,
     measured: Measured,
+    /// Set once its own journal was read.
+    holders: OnceLock<Holders>,
     started: Timestamp,
 }
 
@@ -203,8 +206,10 @@ impl Custodian {
             Box::new(move || states.borrow().witnessing()),
         )?;
         let limits = Mutex::new(Limits::new(&config.limits));
-        let (measured, started) = (Measured::default(), clock());
-        Ok(Arc::new(Self { config, clock, secret, key, journal, cosigning, follower, limits, measured, started }))
+        let (measured, holders, started) = (Measured::default(), OnceLock::new(), clock());
+        let opened =
+            Self { config, clock, secret, key, journal, cosigning, follower, limits, measured, holders, started };
+        Ok(Arc::new(opened))
     }
 
     /// Listens and serves until the future is dropped.
@@ -227,7 +232,7 @@ impl Custodian {
         let authorise = move |peer: &Fingerprint| {
             matches!(door.follower.state().part(peer), Some(Part::Gateway { .. } | Part::Usage { .. }))
         };
-        let windows = Arc::clone(&self);
+        let (windows, escrow) = (Arc::clone(&self), Arc::clone(&self));
         let measured = Arc::clone(&self);
         let metrics = drieslot_link::serve_metrics(self.config.metrics, move || measured.metrics());
         let readable = Arc::clone(&self);
@@ -237,6 +242,7 @@ impl Custodian {
         tokio::select! {
             served = drieslot_link::serve(listener, identity, authorise, handler) => Ok(served?),
             () = windows.journal_windows() => Ok(()),
+            () = escrow.watch_escrow() => Ok(()),
             failed = metrics => match failed? {},
             failed = readers => match failed? {},
         }
@@ -264,8 +270,40 @@ impl Custodian {
                 self.journal.durable(),
             ),
         ];
+        let trouble = self.escrow_trouble().len();
+        metrics.push(Metric::gauge(
+            "drieslot_escrow_trouble",
+            "Officers in force without a share of the escrow, and former ones with one.",
+            u64::try_from(trouble).unwrap_or(u64::MAX),
+        ));
         metrics.extend(self.cosigning.metrics());
         metrics
+    }
+
+    fn escrow_trouble(&self) -> Vec<String> {
+        let state = self.follower.state();
+        self.holders.get().map_or_else(Vec::new, |holders| holders.trouble(&state, self.config.function))
+    }
+
+    /// Says it again whenever the register changes who should hold a share.
+    async fn watch_escrow(&self) {
+        let folder = self.config.journal.clone();
+        match tokio::task::spawn_blocking(move || Holders::read(&folder)).await {
+            Ok(Ok(holders)) => drop(self.holders.set(holders)),
+            Ok(Err(error)) => tracing::error!(%error, "who holds shares cannot be read in the journal"),
+            Err(error) => tracing::error!(%error, "who holds shares was not read"),
+        }
+        let (mut states, mut said) = (self.follower.subscribe(), Vec::new());
+        loop {
+            let trouble = self.escrow_trouble();
+            if trouble != said && !trouble.is_empty() {
+                tracing::warn!(trouble = trouble.join("; "), "the escrow is not of the officers in force: escrow anew");
+            }
+            said = trouble;
+            if states.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     async fn journal_windows(&self) {
