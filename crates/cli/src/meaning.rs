@@ -147,3 +147,93 @@ fn scope(application: &Option<String>, processor: &Option<String>) -> String {
 fn documents(how: &str, all: &[Document]) -> Vec<String> {
     all.iter().map(|one| format!("{how} \"{}\", sha256 {}", one.name, one.sha256)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/statements.md");
+
+    fn said(example: &str) -> String {
+        let statement = Statement::parse(example).unwrap();
+        meaning(&statement, "2026-05-06T00:00:00Z".parse().unwrap()).unwrap_or_default()
+    }
+
+    /// The page's example of a kind.
+    fn example(kind: &str) -> String {
+        let mut blocks = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        blocks.find(|block| block.starts_with(&format!("kind = \"{kind}\"\n"))).unwrap().to_owned()
+    }
+
+    fn says(text: &str, all: &[&str]) {
+        let said = said(text);
+        all.iter().for_each(|wanted| assert!(said.contains(wanted), "{wanted}: {said}"));
+    }
+
+    #[test]
+    fn an_approval_says_what_stays_open_and_until_when() {
+        let all = [
+            "what approval `newcomers-2026` means, once signed by the head:\n  the head approves: the analysis",
+            "  for application newcomers at processor datacentre.example\n",
+            "  on condition that: the exit drill is repeated before September\n",
+            "  the head accepts that these risks stay open: R01, R06\n",
+            "  having read \"analysis of external access, version 3\", sha256 9f86d081",
+            "  until 2026-08-01T00:00:00Z\n",
+        ];
+        says(&example("approval"), &all);
+        let refusal = example("approval").replace("\"approved\"", "\"refused\"");
+        let refusal: Vec<&str> =
+            refusal.lines().filter(|line| !line.starts_with("accepts") && !line.starts_with("conditions")).collect();
+        says(&refusal.join("\n"), &["the head refuses: the analysis"]);
+    }
+
+    #[test]
+    fn an_attestation_is_one_person_s_word() {
+        let all = ["once signed by Hilde Maes:\n  Hilde Maes says that criterion T10 is met: the letter names"];
+        says(&example("attestation"), &all);
+        let no = example("attestation").replace("\"met\"", "\"not-met\"");
+        says(&no, &["criterion T10 is NOT met", "for every application at processor datacentre.example"]);
+    }
+
+    #[test]
+    fn an_order_says_at_each_step_what_the_head_does() {
+        says(
+            &example("order"),
+            &["signed by any person of the charter:", "nobody concerned is told before 2026-09-01"],
+        );
+        for (stage, extra, wanted) in [
+            ("granted", "mandate = \"m-1\"\n", "the head carries it out by mandate `m-1`: it is lawful"),
+            ("refused", "", "the head does NOT carry it out: it is lawful"),
+            ("cannot-deliver", "", "there is nothing readable to hand over: it is lawful"),
+            ("withdrawn", "", "the authority asks no more: it is lawful"),
+        ] {
+            let step = format!("stage = \"{stage}\"\n{extra}why = \"it is lawful\"\nreplaces = \"order-26-114\"");
+            let text = example("order").replace("stage = \"received\"", &step);
+            let text = text.replace("id = \"order-26-114\"", "id = \"order-26-114-2\"");
+            says(&text, &["once signed by the head:", wanted, "it takes the place of `order-26-114`"]);
+        }
+    }
+
+    #[test]
+    fn an_incident_counts_the_72_hours() {
+        says(&example("incident"), &["the authority is not told, as a risk is unlikely", "it stays open"]);
+        let likely = example("incident").replace("\"unlikely\"", "\"high\"");
+        let all = [
+            "the authority has NOT been told, and had to be by 2026-04-05T08:00:00Z\n",
+            "the persons have NOT been told, and the risk is high\n",
+        ];
+        says(&likely, &all);
+        let later = likely.replace("2026-04-03T10:00:00Z", "2026-04-06T10:00:00Z");
+        let told = |at: &str| format!("{later}authority_told = \"{at}\"\n");
+        says(&told("2026-04-05T08:00:00Z"), &["told on 2026-04-05T08:00:00Z, within 72 hours"]);
+        says(&told("2026-04-05T08:00:01Z"), &["LATER than the 72 hours"]);
+    }
+
+    #[test]
+    fn an_exit_says_what_was_and_was_not_there() {
+        let all = ["a drill of the move from datacentre.example to second.example, of civic", "copy: 18600 s"];
+        says(&example("exit"), &all);
+        let lost = example("exit").replace("complete = true", "complete = false");
+        says(&lost, &["NOT every row was there; protected values were read there"]);
+    }
+}

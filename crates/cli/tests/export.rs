@@ -276,6 +276,14 @@ fn a_register_with_a_second_charter_and_evidence_is_verified_too() {
          valid_until = \"2099-01-01T00:00:00Z\"\n\n[[document]]\nname = \"plan\"\nsha256 = \"{}\"\n",
         "ab".repeat(32)
     );
+    let over = attested.replace("2099-01-01", "2026-01-05").replace("att-1", "att-0");
+    let path = trial.write("over.toml", &over).display().to_string();
+    let refused = trial.drieslot(["submit", &path, "--register", &register]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        !refused.status.success() && said.contains("the attestation ended on 2026-01-05T00:00:00Z already"),
+        "{said}"
+    );
     let said = trial.sign_and_submit("att.toml", &attested, &["consultant"]);
     assert!(said.contains("in force"), "{said}");
 

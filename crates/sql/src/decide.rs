@@ -404,7 +404,8 @@ fn utility(env: &Env<'_>, node: &mut Node, census: &Census, command: Command) ->
         }
         Some(NodeEnum::DoStmt(_) | NodeEnum::CallStmt(_) | NodeEnum::LoadStmt(_)) => {
             return Err(Refusal::denied("DO, CALL and LOAD are not allowed where columns are protected")
-                .detail("What they do with protected columns cannot be seen from the statement."));
+                .detail("What they do with protected columns cannot be seen from the statement.")
+                .hint("Send the statements that they run, each by itself and with parameters."));
         }
         Some(_) | None => return ddl::decide(env, node, census, command),
     };
