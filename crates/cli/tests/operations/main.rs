@@ -1,9 +1,9 @@
-//! docs/operations.md, command by command on hosts of its own each; then custodians that are killed, cut off, and gone.
+//! docs/operations.md, command by command on hosts of its own each, where systemd runs the units; then custodians that are
+//! killed, cut off, and gone.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
 
 mod hosts;
 mod page;
-mod unit;
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ const HOSTS: [&str; 12] = [
     "kim",
     "hilde",
 ];
+/// Those where the page has systemd start a unit.
+const BOOTED: [&str; 5] = ["register", "structure", "access", "keys", "gateway"];
 /// Seconds, instead of the page's 900.
 const LEASE_S: u64 = 8;
 const READ: &str = "SELECT name FROM newcomers WHERE national_number = '85073012345'";
@@ -62,7 +64,7 @@ echo 'hostssl civic drieslot_agency {} scram-sha-256' >> /var/lib/postgresql/dat
     let run = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"].map(str::to_owned).into_iter();
     let run = run.chain([format!("{bin}/postgres"), "-D".into(), "/var/lib/postgresql/data".into()]);
     let run = run.chain(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
-    hosts.serve("processor", "processor", &run.collect::<Vec<_>>());
+    hosts.serve("processor", &run.collect::<Vec<_>>());
     hosts.wait_port("processor", 5432);
 }
 
@@ -72,24 +74,24 @@ fn newest_postgres() -> String {
     newest.join("bin").display().to_string()
 }
 
-/// Runs a block; a line that has systemd start a unit is done as the installed unit says, for there is no systemd on these hosts.
-fn run(hosts: &mut Hosts, host: &str, script: &str) {
+/// Runs a block, and waits for the unit that it starts.
+fn run(hosts: &Hosts, host: &str, script: &str) {
     let script = script.replace("lease_s = 900", &format!("lease_s = {LEASE_S}"));
-    let mut rest = script.as_str();
-    while let Some(at) = rest.find("systemctl enable --now ") {
-        let (before, after) = rest.split_at(at);
-        hosts.sh(host, before);
-        let (line, later) = after.split_once('\n').unwrap();
-        let unit = line.rsplit(' ').next().unwrap().replace("$PART", host);
-        unit::start(hosts, host, &unit);
-        rest = later;
-    }
-    if !rest.trim().is_empty() {
-        print!("{}", hosts.sh(host, rest));
+    print!("{}", hosts.sh(host, &script));
+    if script.contains("systemctl enable --now ") {
+        hosts.wait_port(host, port(host));
     }
 }
 
-fn follow_the_page(hosts: &mut Hosts) {
+fn port(host: &str) -> u16 {
+    match host {
+        "gateway" => 5432,
+        "register" => 7000,
+        _ => 7100,
+    }
+}
+
+fn follow_the_page(hosts: &Hosts) {
     let steps = page::steps();
     assert!(steps.len() > 40, "{steps:?}");
     for step in steps {
@@ -148,14 +150,16 @@ fn open_again(hosts: &Hosts, what: &str) {
 #[test]
 fn the_page_is_followed_and_custodians_are_killed_cut_off_and_lost() {
     if !hosts::possible() {
-        eprintln!("SKIPPED: making hosts takes root, network and mount namespaces, and iproute2");
+        eprintln!(
+            "SKIPPED: making hosts takes root, network and mount namespaces, control groups (version 2), systemd and iproute2"
+        );
         return;
     }
     let folder = tempfile::Builder::new().prefix("ds-hosts-").tempdir().unwrap();
-    let mut hosts = Hosts::new(folder.path(), &HOSTS);
+    let mut hosts = Hosts::new(folder.path(), &HOSTS, &BOOTED);
     release(&hosts);
     start_processor(&mut hosts);
-    follow_the_page(&mut hosts);
+    follow_the_page(&hosts);
     reads(&hosts, "after the page");
     let dump = "runuser -u postgres -- psql -X -d civic -c 'TABLE newcomers'";
     let seen = hosts.sh("processor", dump);
@@ -164,13 +168,20 @@ fn the_page_is_followed_and_custodians_are_killed_cut_off_and_lost() {
         "runuser -u postgres -- psql -XAtc \"SELECT has_database_privilege('pg_monitor', 'civic', 'CONNECT')\"";
     assert_eq!(hosts.sh("processor", others), "f\n", "another role comes into the database");
 
+    confined(&hosts);
+
     for part in ["structure", "access", "keys"] {
         let unit = format!("drieslot-custodian@agency-{part}");
-        hosts.kill(&unit);
+        let runs = format!("systemctl show --property=MainPID --value {unit}");
+        let before = hosts.sh(part, &runs);
+        hosts.sh(part, &format!("systemctl kill --signal=KILL {unit}"));
         for _ in 0..5 {
             reads(&hosts, &format!("{part} was killed a moment ago"));
         }
-        hosts.restart(&unit);
+        let killed = Instant::now();
+        while [before.as_str(), "0\n"].contains(&hosts.sh(part, &runs).as_str()) {
+            assert!(killed.elapsed() < Duration::from_secs(20), "systemd does not start {unit} again");
+        }
         hosts.wait_port(part, 7100);
         let restarted = Instant::now();
         while restarted.elapsed() < Duration::from_secs(LEASE_S) {
@@ -184,10 +195,47 @@ fn the_page_is_followed_and_custodians_are_killed_cut_off_and_lost() {
     hosts.sh("keys", "ip link set eth0 up");
     open_again(&hosts, "the network is back");
 
-    hosts.kill("drieslot-custodian@agency-structure");
-    hosts.kill("drieslot-custodian@agency-keys");
+    for host in ["access", "gateway", "register"] {
+        let failed = hosts.sh(host, "systemctl list-units --no-legend --state=failed 'drieslot-*'");
+        assert_eq!(failed, "", "{host}");
+    }
+    hosts.sh("gateway", "systemctl restart drieslot-gateway@agency-gateway");
+    hosts.wait_port("gateway", 5432);
+    open_again(&hosts, "the gateway was stopped and started in order");
+    hosts.power_off("structure");
+    hosts.power_off("keys");
     reads(&hosts, "two custodians are gone, within the lease");
     closed(&hosts, &["structure", "keys"]);
+}
+
+/// What the units promise holds in the running processes: their own user, no capability, no new rights, one writable folder, and
+/// a credential that nobody else can read.
+fn confined(hosts: &Hosts) {
+    for host in BOOTED {
+        let (kind, unit) = match host {
+            "register" | "gateway" => (host, format!("drieslot-{host}@agency-{host}")),
+            _ => ("custodian", format!("drieslot-custodian@agency-{host}")),
+        };
+        let main = hosts.sh(host, &format!("systemctl show --property=MainPID --value {unit}"));
+        let main = main.trim();
+        let status = hosts.sh(host, &format!("cat /proc/{main}/status"));
+        for wanted in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+            assert!(status.contains(wanted), "{unit}: {wanted}\n{status}");
+        }
+        let user = hosts.sh(host, &format!("stat --format=%U /proc/{main}"));
+        assert_eq!(user, format!("drieslot-agency-{host}\n"));
+        // Not even root could write there.
+        let inside = |script: &str| hosts.try_sh(host, &format!("nsenter --mount --target {main} -- sh -c '{script}'"));
+        for folder in ["/etc/drieslot", "/usr/local/bin", "/var/lib", "/root"] {
+            assert!(!inside(&format!("touch {folder}/x")).status.success(), "{unit} writes in {folder}");
+        }
+        let own = format!("/var/lib/drieslot/agency-{host}");
+        assert!(inside(&format!("touch {own}/x && rm {own}/x")).status.success(), "{unit} cannot write in {own}");
+        if kind == "custodian" {
+            let mode = hosts.sh(host, &format!("stat --format=%U.%a /run/credentials/{unit}.service/sealing.key"));
+            assert_eq!(mode, format!("drieslot-agency-{host}.400\n"));
+        }
+    }
 }
 
 /// What a release holds, in the home of each host that needs it.
