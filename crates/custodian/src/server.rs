@@ -197,13 +197,12 @@ impl Custodian {
         let (journal, _) = Journal::open(&config.journal, JournalConfig::new(&config.origin, journal_key))?;
         let identity = Arc::new(TlsIdentity::load(&config.identity)?);
         let follower = Follower::start_beside(&config.journal, config.register.clone(), identity)?;
-        let states = follower.subscribe();
         let cosigning = Cosigning::start(
             journal.clone(),
             &config.journal,
             verifier,
             config.witness.clone(),
-            Box::new(move || states.borrow().witnessing()),
+            follower.witnessing(),
         )?;
         let limits = Mutex::new(Limits::new(&config.limits));
         let (measured, holders, started) = (Measured::default(), OnceLock::new(), clock());

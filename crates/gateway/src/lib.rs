@@ -138,9 +138,8 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let follower = Follower::start_beside(&config.journal.folder, config.register.clone(), Arc::clone(&identity))
         .map_err(|error| GatewayError::Register(error.to_string()))?;
     follower.ready().await.map_err(|error| GatewayError::Register(error.to_string()))?;
-    let states = follower.subscribe();
-    let policy = Box::new(move || states.borrow().witnessing());
-    let cosigning = Cosigning::start(journal, &config.journal.folder, verifier, config.witness.clone(), policy)?;
+    let (folder, addresses) = (&config.journal.folder, config.witness.clone());
+    let cosigning = Cosigning::start(journal, folder, verifier, addresses, follower.witnessing())?;
     let keyring = Keyring::new(config.keys.clone(), Arc::clone(&identity), Arc::clone(&follower), Arc::clone(&clock))
         .map_err(|error| GatewayError::Config(error.to_string()))?;
     let mut decoy_seed = [0; 32];

@@ -1,6 +1,6 @@
 //! What the writer thread and its callers share: the queue, and how far it got.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     durable: AtomicU64,
     /// Entries under the last checkpoint. Written by the writer only.
     checkpointed: AtomicU64,
+    /// Somebody waits for a checkpoint.
+    hurried: AtomicBool,
     notify: Mutex<Option<Notify>>,
 }
 
@@ -116,6 +118,19 @@ impl Shared {
 
     pub(crate) fn set_checkpointed(&self, size: u64) {
         self.checkpointed.store(size, Ordering::Release);
+    }
+
+    /// The writer sees it within [`LINGER`] where there is something new, and else with the next entry.
+    pub(crate) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn calm(&self) {
+        self.hurried.store(false, Ordering::Release);
     }
 
     pub(crate) fn wait_durable(&self, index: u64) -> Result<(), JournalError> {

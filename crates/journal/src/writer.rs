@@ -113,7 +113,8 @@ impl Writer {
         if self.shared.checkpointed() < self.checkpointed {
             return Some(UNFINISHED);
         }
-        let since = self.last_checkpoint.map_or(self.interval, |last| last.elapsed());
+        let hurried = self.shared.is_hurried();
+        let since = self.last_checkpoint.filter(|_| !hurried).map_or(self.interval, |last| last.elapsed());
         (self.edge.size() > self.checkpointed).then(|| self.interval.saturating_sub(since))
     }
 
@@ -163,6 +164,7 @@ impl Writer {
     /// Order: the entries are durable, then the checkpoint over them is asked for.
     pub(crate) fn checkpoint(&mut self) -> Result<(), JournalError> {
         let size = self.edge.size();
+        self.shared.calm();
         self.sync_frames()?;
         let checkpoint = Checkpoint { origin: self.origin.clone(), size, root: self.edge.root() };
         let (tiles, bundle) = (self.edge.partial(0), self.bundle.clone());

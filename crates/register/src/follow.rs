@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use drieslot_journal::hash::{self, Peaks};
 use drieslot_journal::{Checkpoint, Verifier};
 use drieslot_link::{Fingerprint, TlsIdentity};
+use drieslot_witness::PolicyNow;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -114,6 +115,16 @@ impl Follower {
     /// Changes of the state.
     pub fn subscribe(&self) -> watch::Receiver<Arc<State>> {
         self.state.clone()
+    }
+
+    /// What the charter in force says of witnesses, read once for each state.
+    pub fn witnessing(&self) -> PolicyNow {
+        let mut states = self.subscribe();
+        states.mark_changed();
+        Box::new(move || match states.has_changed() {
+            Ok(true) => states.borrow_and_update().witnessing(),
+            Ok(false) | Err(_) => None,
+        })
     }
 
     /// The register followed, to submit statements to.

@@ -25,8 +25,8 @@ const LOST_AFTER: Duration = Duration::from_secs(5);
 /// Longest wait for the cosignatures over one entry.
 const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// What a charter says of witnesses, as far as it is known.
-pub type PolicyNow = Box<dyn Fn() -> Option<Policy> + Send + Sync>;
+/// What a charter says of witnesses; `None` where that is not known, or is what it said when it was asked last.
+pub type PolicyNow = Box<dyn FnMut() -> Option<Policy> + Send>;
 
 /// Why something must wait for witnesses, or stop.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,8 +69,9 @@ pub(crate) struct Standing {
 
 /// Gathers cosignatures for one journal, until it is dropped.
 pub struct Cosigning {
+    journal: Journal,
     standing: Arc<Mutex<Standing>>,
-    policy: PolicyNow,
+    policy: Mutex<PolicyNow>,
     progress: watch::Receiver<u64>,
     task: Mutex<Option<AbortHandle>>,
 }
@@ -83,14 +84,14 @@ impl std::fmt::Debug for Cosigning {
 
 impl Drop for Cosigning {
     fn drop(&mut self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(task) = lock(&self.task).take() {
             task.abort();
         }
     }
 }
 
-fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
-    standing.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cosigning {
@@ -108,7 +109,13 @@ impl Cosigning {
         Published::open(folder, &verifier)?.cosigned(&verifier)?;
         let (publish, progress) = watch::channel(0);
         let standing = Arc::new(Mutex::new(Standing::default()));
-        let cosigning = Arc::new(Self { standing: Arc::clone(&standing), policy, progress, task: Mutex::new(None) });
+        let cosigning = Arc::new(Self {
+            journal: journal.clone(),
+            standing: Arc::clone(&standing),
+            policy: Mutex::new(policy),
+            progress,
+            task: Mutex::new(None),
+        });
         let (reports, heard) = mpsc::channel(64);
         let rounds = Rounds {
             journal,
@@ -126,14 +133,15 @@ impl Cosigning {
             feeds: JoinSet::new(),
         };
         let task = tokio::spawn(rounds.run(Arc::downgrade(&cosigning))).abort_handle();
-        *cosigning.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        *lock(&cosigning.task) = Some(task);
         Ok(cosigning)
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
-        let policy = (self.policy)();
+        // Held until the policy is adopted: whoever comes next is told that nothing is new.
+        let mut policy_now = lock(&self.policy);
         let mut standing = lock(&self.standing);
-        if let Some(policy) = policy {
+        if let Some(policy) = policy_now() {
             standing.adopt(policy);
         }
         standing
@@ -157,7 +165,13 @@ impl Cosigning {
         standing.check(grace)
     }
 
-    /// Waits until a quorum has cosigned a checkpoint over the entry at `index`; at once where there are no witnesses.
+    /// Whether the charter has witnesses.
+    pub fn is_wanted(&self) -> bool {
+        !self.standing().policy.is_none()
+    }
+
+    /// Waits until a quorum has cosigned a checkpoint over the entry at `index`; at once where there are no witnesses. The
+    /// checkpoint is made without waiting for its time.
     ///
     /// # Errors
     /// `Halted`; `NoQuorum` at once where it is known to be lost, and otherwise after 10 s.
@@ -174,6 +188,9 @@ impl Cosigning {
                 if begun.elapsed() > WAIT_LIMIT {
                     return Err(standing.no_quorum(begun.elapsed()));
                 }
+            }
+            if self.journal.checkpointed() <= index {
+                self.journal.hurry_checkpoint();
             }
             let _ = tokio::time::timeout(LOOK_EVERY * 4, progress.changed()).await;
         }
