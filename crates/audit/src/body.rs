@@ -110,6 +110,16 @@ pub struct Actor {
     pub database: String,
 }
 
+/// Of `definition`: what defines or maintains what a database consists of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Whose statement it is.
+    #[serde(flatten)]
+    pub actor: Actor,
+    /// `begun`, `done` or `failed`.
+    pub state: String,
+}
+
 /// Of `refused`: what no mandate allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
@@ -174,6 +184,8 @@ pub enum Body {
     Intent(Intent),
     /// `outcome`
     Outcome(Outcome),
+    /// `definition`
+    Definition(Definition),
     /// `refused`
     Refused(Refused),
     /// `alarm`
@@ -195,6 +207,7 @@ impl Body {
         Ok(match kind {
             "intent" => Self::Intent(entry::decode_as(bytes)?.body),
             "outcome" => Self::Outcome(entry::decode_as(bytes)?.body),
+            "definition" => Self::Definition(entry::decode_as(bytes)?.body),
             "refused" => Self::Refused(entry::decode_as(bytes)?.body),
             "alarm" => Self::Alarm(entry::decode_as(bytes)?.body),
             "firewall" => Self::Firewall(entry::decode_as(bytes)?.body),

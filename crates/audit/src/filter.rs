@@ -138,6 +138,7 @@ impl<'a> Facts<'a> {
                 mandates: intent.mandates.iter().map(String::as_str).collect(),
                 refused: false,
             },
+            Body::Definition(definition) => Self { actor: by(&definition.actor), ..empty() },
             Body::Refused(refused) => Self { actor: by(&refused.actor), refused: true, ..empty() },
             Body::Alarm(alarm) => Self { actor: by(&alarm.actor), columns: vec![&alarm.column], ..empty() },
             Body::Firewall(judged) => {

@@ -139,7 +139,12 @@ impl Looks {
                 Ok(None)
             }
             Body::Outcome(outcome) => self.outcome(index, outcome),
-            Body::Refused(_) | Body::Alarm(_) | Body::Firewall(_) | Body::Asked(_) | Body::Other => Ok(None),
+            Body::Definition(_)
+            | Body::Refused(_)
+            | Body::Alarm(_)
+            | Body::Firewall(_)
+            | Body::Asked(_)
+            | Body::Other => Ok(None),
         }
     }
 

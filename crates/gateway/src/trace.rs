@@ -161,6 +161,26 @@ pub(crate) struct Judged<'a> {
     pub(crate) why: &'a str,
 }
 
+/// Written before a statement is sent that defines or maintains what a database consists of, and when it has ended.
+#[derive(Serialize)]
+pub(crate) struct Definition<'a> {
+    #[serde(flatten)]
+    pub(crate) actor: Actor<'a>,
+    /// `begun`, `done` or `failed`.
+    pub(crate) state: &'static str,
+    /// At the end: index of the entry that says that it begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) begun: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fingerprint: Option<&'a str>,
+    /// As the statement names them.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) objects: &'a [String],
+    /// At the end: PostgreSQL's command tag, or the SQLSTATE of the failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tag: Option<&'a str>,
+}
+
 /// Written before a decoy is shown, or its statement fails.
 #[derive(Serialize)]
 pub(crate) struct Alarm<'a> {

@@ -47,6 +47,7 @@ impl Decision {
             source: 0..0,
             effects: query.effects,
             fingerprint: String::new(),
+            administers: None,
             defines: None,
             of: None,
             depends_on_session: false,

@@ -5,6 +5,7 @@
 
 #![allow(clippy::result_large_err, reason = "a refusal ends its statement: no fast path carries one")]
 
+mod administers;
 mod array;
 mod bind;
 mod catalog;

@@ -8,6 +8,7 @@ use drieslot_schema::{Classification, Domain};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, RawStmt, Token};
 
+use crate::administers;
 use crate::catalog::Catalog;
 use crate::decide::{Decision, decide};
 use crate::env::{Env, Names};
@@ -65,10 +66,13 @@ pub fn plan(
     for raw in tree.stmts {
         let source = source(text, &raw);
         let mut node = *raw.stmt.ok_or_else(|| Refusal::internal("a statement without its tree"))?;
+        let objects = administers::objects(&node);
         let decision = planned(&env, text, &source, &mut node)?;
+        let administers = objects.filter(|_| administers::is_kind(&decision));
         crate::overlay::apply(&mut env, &node, &decision);
         let own = text.get(source.clone()).unwrap_or_default();
         let fingerprint = match &decision.kind {
+            Kind::Pass(PassProof(())) if administers.is_some() => fingerprint(text, &source),
             Kind::Pass(PassProof(())) => String::new(),
             Kind::Reworded(_, PassProof(())) => {
                 same_in_all_versions(own, &env)?;
@@ -84,6 +88,7 @@ pub fn plan(
             command: decision.command,
             source,
             effects: decision.effects,
+            administers,
             defines: decision.defines,
             of: decision.of,
             fingerprint,

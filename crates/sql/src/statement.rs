@@ -20,8 +20,10 @@ pub struct Statement {
     pub source: Range<usize>,
     /// What it changes for the statements after it.
     pub effects: Effects,
-    /// Its form without its constants, 16 hexadecimal digits; empty where it touches no protected column.
+    /// Its form without its constants, 16 hexadecimal digits; empty where it touches no protected column and administers nothing.
     pub fingerprint: String,
+    /// Of a statement that defines or maintains what the database consists of: the objects that it names.
+    pub administers: Option<Vec<String>>,
     /// What PREPARE and DECLARE give a name to.
     pub defines: Option<Arc<Statement>>,
     /// What EXECUTE, FETCH and MOVE were planned to run.

@@ -59,3 +59,37 @@ fn statements_give_the_plans_on_file() {
     let strict = run("unlisted.txt", Unlisted::Refuse);
     assert!(queries + others + views + strict >= 150, "{queries} + {others} + {views} + {strict} cases");
 }
+
+#[test]
+fn what_defines_or_maintains_names_its_objects() {
+    let (catalog, classification) = (catalog(), classification(Unlisted::Plain));
+    for (sql, objects) in [
+        ("CREATE TABLE public.shops (id integer)", Some(vec!["public.shops"])),
+        ("CREATE INDEX ON towns (name)", Some(vec!["towns"])),
+        ("ALTER TABLE towns DROP COLUMN city", Some(vec!["towns"])),
+        ("DROP TABLE public.towns, visits", Some(vec!["public.towns", "visits"])),
+        ("COMMENT ON TABLE towns IS 'x'", Some(vec!["towns"])),
+        ("GRANT SELECT ON towns TO PUBLIC", Some(vec!["towns"])),
+        ("CREATE TABLE copies AS SELECT id FROM towns", Some(vec!["copies", "towns"])),
+        ("SELECT id INTO copies FROM towns", Some(vec!["copies", "towns"])),
+        ("CREATE VIEW v AS SELECT id FROM towns", Some(vec!["towns", "v"])),
+        ("VACUUM towns", Some(vec!["towns"])),
+        ("TRUNCATE towns", Some(vec!["towns"])),
+        ("CREATE ROLE r", Some(vec![])),
+        ("CREATE TEMPORARY TABLE scratch (id integer)", None),
+        ("SELECT id INTO TEMPORARY scratch FROM towns", None),
+        ("SELECT name FROM people", None),
+        ("INSERT INTO towns VALUES (1)", None),
+        ("EXPLAIN SELECT id FROM towns", None),
+        ("LOCK TABLE towns", None),
+        ("DISCARD TEMP", None),
+        ("LISTEN x", None),
+        ("SET search_path = public", None),
+        ("BEGIN", None),
+    ] {
+        let planned = plan(sql, &catalog, &classification).unwrap();
+        let found = planned[0].administers.as_ref().map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(found, objects, "{sql}");
+        assert!(found.is_none() || planned[0].fingerprint.len() == 16, "{sql}");
+    }
+}

@@ -17,6 +17,7 @@ pub(crate) mod raw;
 pub(crate) mod register;
 pub(crate) mod session;
 pub(crate) mod softhsm;
+pub(crate) mod witnesses;
 
 use std::collections::BTreeMap;
 use std::fs::File;

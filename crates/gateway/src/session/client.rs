@@ -46,7 +46,8 @@ impl Session {
         let Some(message) = self.next_message()? else { return Ok(false) };
         let tag = message.first().copied().unwrap_or_default();
         if self.discard && !matches!(tag, b'S' | b'X') {
-            self.stall_failed = None;
+            let why = self.stall_failed.take().map_or("25P02", |refusal| refusal.sqlstate);
+            self.renounce(why);
             self.answered.clear();
             return Ok(true);
         }
@@ -61,6 +62,7 @@ impl Session {
             }
             Err(Stall::Refused(refusal)) => {
                 self.answered.clear();
+                self.renounce(refusal.sqlstate);
                 let unnamed = message.get(wire::Frame::HEAD) == Some(&0);
                 self.refuse(tag, unnamed, *refusal).map(|()| true)
             }
@@ -76,6 +78,11 @@ impl Session {
             Err(Stall::Keys(wanted)) => {
                 self.stalled = Some(message);
                 self.fetch_keys(wanted);
+                Ok(true)
+            }
+            Err(Stall::Cosigned(index)) => {
+                self.stalled = Some(message);
+                self.await_cosigned(index);
                 Ok(true)
             }
             Err(Stall::Issuer(issuer)) => {
@@ -213,8 +220,9 @@ impl Session {
         // As PostgreSQL does with each simple query.
         self.names.apply(&UNNAMED_ENDS);
         // Entries are written only once nothing else can stall or refuse the message.
-        for (statement, run) in planned.iter().zip(&mut runs) {
-            run.look = self.look(statement)?;
+        let entered = self.enter(&planned)?;
+        for ((statement, run), entered) in planned.iter().zip(&mut runs).zip(entered) {
+            (run.look, run.definition) = (entered.look, entered.definition);
             run.naming = self.rename(statement)?;
         }
         if planned.iter().all(|statement| matches!(statement.kind, Kind::Pass(_))) {
@@ -442,14 +450,15 @@ impl Session {
             None => Run::plain(None),
             Some(statement) => {
                 self.check_run(statement)?;
-                if matches!(statement.kind, Kind::Pass(_) | Kind::Reworded(..)) {
+                let mut run = if matches!(statement.kind, Kind::Pass(_) | Kind::Reworded(..)) {
                     Run::plain(Some(Arc::clone(statement)))
                 } else {
                     self.still_classified(&portal.prepared)?;
-                    let mut run = self.prepare_run(statement, Some(&portal.formats))?;
-                    run.look = self.look(statement)?;
-                    run
-                }
+                    self.prepare_run(statement, Some(&portal.formats))?
+                };
+                let entered = self.enter(std::slice::from_ref(statement))?.pop().unwrap_or_default();
+                (run.look, run.definition) = (entered.look, entered.definition);
+                run
             }
         };
         if let Some(view) = &mut run.rows {
@@ -481,7 +490,7 @@ impl Session {
 
     fn on_copy(&mut self, tag: u8, message: &Bytes, body: &[u8]) -> Result<(), Stall> {
         match (&mut self.copying, tag) {
-            (Copying::No, _) if self.expects.iter().any(awaits_copy) => return Err(Stall::CopyStart),
+            (Copying::No, _) if self.expects.iter().any(Expect::awaits_copy) => return Err(Stall::CopyStart),
             // As PostgreSQL does with COPY messages that nothing asked for.
             (Copying::No, _) => return Ok(()),
             (Copying::Seal(copy), b'd') => {
@@ -506,13 +515,6 @@ impl Session {
             run.refusal = Some(refusal);
         }
     }
-}
-
-pub(super) fn awaits_copy(expect: &Expect) -> bool {
-    let copies = |statement: &Statement| matches!(statement.command, sql::Command::Copy);
-    // EXECUTE may run a COPY that the protocol has prepared.
-    let runs_copy = |statement: &Statement| copies(statement) || statement.of.as_deref().is_some_and(copies);
-    expect.runs().any(|run| run.statement.as_deref().is_some_and(runs_copy))
 }
 
 fn text_refusal(error: wire::WireError) -> Refusal {

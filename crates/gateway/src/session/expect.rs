@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use drieslot_sql::{Statement, Without};
+use drieslot_sql::{Command, Statement, Without};
 
 use super::copy::{CopyIn, CopyOut};
 use super::load::Load;
@@ -69,6 +69,8 @@ pub(super) struct Run {
     pub(super) copy_out: Option<Box<CopyOut>>,
     /// Whether it has an intent entry, and what was released since.
     pub(super) look: Option<Look>,
+    /// Where it defines or maintains something: index of the entry that says that it begins.
+    pub(super) definition: Option<u64>,
     /// Why the gateway ended its incoming COPY.
     pub(super) refusal: Option<Refusal>,
     /// What it does to names, should it work.
@@ -79,6 +81,8 @@ pub(super) struct Run {
 pub(super) struct Look {
     /// Index of the intent entry.
     pub(super) intent: u64,
+    /// Nothing is released before its outcome is cosigned.
+    pub(super) waits: bool,
     /// Rows since the last outcome entry.
     pub(super) chunk_rows: u64,
     /// Rows in all.
@@ -121,6 +125,7 @@ impl Run {
             copy_in: None,
             copy_out: None,
             look: None,
+            definition: None,
             refusal: None,
             naming: Naming::Nothing,
         }
@@ -168,6 +173,14 @@ impl Expect {
             | Self::Load(_) => (None, None),
         };
         many.into_iter().flatten().chain(one)
+    }
+
+    /// Whether the client's data may be wanted next.
+    pub(super) fn awaits_copy(&self) -> bool {
+        let copies = |statement: &Statement| matches!(statement.command, Command::Copy);
+        // EXECUTE may run a COPY that the protocol has prepared.
+        let runs_copy = |statement: &Statement| copies(statement) || statement.of.as_deref().is_some_and(copies);
+        self.runs().any(|run| run.statement.as_deref().is_some_and(runs_copy))
     }
 
     /// What it does to names, should all of it work.

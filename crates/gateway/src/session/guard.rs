@@ -13,7 +13,6 @@ use drieslot_register::State;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::client::awaits_copy;
 use super::expect::Expect;
 use super::load::{Load, Part};
 use super::{Copying, Session};
@@ -201,7 +200,7 @@ impl Session {
             && !self.expects.is_empty()
             // What is awaited then is the client's data.
             && matches!(self.copying, Copying::No)
-            && !self.expects.iter().any(awaits_copy)
+            && !self.expects.iter().any(Expect::awaits_copy)
     }
 
     /// The share is taken, or the mark was read.

@@ -1,4 +1,4 @@
-//! Output that may leave only once the journal entry that names it is durable.
+//! Output that may leave only once the journal entry that names it is durable, and some only once it is cosigned.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,10 +8,20 @@ use tokio::sync::Notify;
 
 use crate::trace::{Progress, Waiting};
 
-/// A queue in output order; each part waits for a number of durable entries.
+struct Part {
+    /// The entry that it waits for.
+    index: u64,
+    /// Not durable is enough, but cosigned.
+    cosigned: bool,
+    bytes: BytesMut,
+}
+
+/// A queue in output order; each part waits for a number of durable or cosigned entries.
 pub(super) struct Held {
-    parts: VecDeque<(u64, BytesMut)>,
+    parts: VecDeque<Part>,
     bytes: usize,
+    /// So many entries are known to be cosigned.
+    cosigned: u64,
     waiting: Waiting,
     /// Told when the entry that the first part waits for is durable.
     waiter: Arc<Notify>,
@@ -19,7 +29,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(waiting: Waiting) -> Self {
-        Self { parts: VecDeque::new(), bytes: 0, waiting, waiter: Arc::default() }
+        Self { parts: VecDeque::new(), bytes: 0, cosigned: 0, waiting, waiter: Arc::default() }
     }
 
     /// Bytes that wait.
@@ -31,18 +41,18 @@ impl Held {
     pub(super) fn append(&mut self, client: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
         match self.parts.back_mut() {
             None => write(client),
-            Some((_, part)) => {
-                let before = part.len();
-                write(part);
-                self.bytes += part.len() - before;
+            Some(Part { bytes, .. }) => {
+                let before = bytes.len();
+                write(bytes);
+                self.bytes += bytes.len() - before;
             }
         }
     }
 
-    /// Holds `part` until the entry at `index` is durable.
-    pub(super) fn hold(&mut self, index: u64, part: BytesMut) {
-        self.bytes += part.len();
-        self.parts.push_back((index, part));
+    /// Holds output until the entry at `index` is durable, or `cosigned`.
+    pub(super) fn hold(&mut self, index: u64, cosigned: bool, bytes: BytesMut) {
+        self.bytes += bytes.len();
+        self.parts.push_back(Part { index, cosigned, bytes });
         if self.parts.len() == 1 {
             self.waiting.register(index, &self.waiter);
         }
@@ -58,18 +68,30 @@ impl Held {
             Progress::Failed => return Err(()),
         };
         let mut moved = false;
-        while let Some((index, _)) = self.parts.front()
-            && *index < durable
-            && let Some((_, part)) = self.parts.pop_front()
+        let ready =
+            |part: &Part, cosigned: u64| part.index < if part.cosigned { durable.min(cosigned) } else { durable };
+        while self.parts.front().is_some_and(|part| ready(part, self.cosigned))
+            && let Some(part) = self.parts.pop_front()
         {
-            self.bytes -= part.len();
-            client.unsplit(part);
+            self.bytes -= part.bytes.len();
+            client.unsplit(part.bytes);
             moved = true;
         }
-        if moved && let Some((index, _)) = self.parts.front() {
-            self.waiting.register(*index, &self.waiter);
+        if moved && let Some(part) = self.parts.front() {
+            self.waiting.register(part.index, &self.waiter);
         }
         Ok(moved)
+    }
+
+    /// The last entry whose cosignatures output waits for.
+    pub(super) fn wants_cosigned(&self) -> Option<u64> {
+        let last = self.parts.iter().rev().find(|part| part.cosigned)?.index;
+        (last >= self.cosigned).then_some(last)
+    }
+
+    /// So many entries are cosigned.
+    pub(super) fn cosigned(&mut self, entries: u64) {
+        self.cosigned = self.cosigned.max(entries);
     }
 
     /// Waits for news from the journal; cancel-safe.
@@ -88,7 +110,7 @@ mod tests {
         let mut held = Held::new(waiting.clone());
         let mut client = BytesMut::new();
         held.append(&mut client, |out| out.extend_from_slice(b"a"));
-        held.hold(3, BytesMut::from(&b"secret"[..]));
+        held.hold(3, false, BytesMut::from(&b"secret"[..]));
         held.append(&mut client, |out| out.extend_from_slice(b"z"));
         assert_eq!(held.release(&mut client), Ok(false));
         waiting.advance(Progress::Durable(3));
@@ -101,10 +123,26 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_witnesses_holds_back_what_comes_after_it() {
+        let mut held = Held::new(Waiting::new(9));
+        let mut client = BytesMut::new();
+        held.hold(3, false, BytesMut::from(&b"a"[..]));
+        held.hold(5, true, BytesMut::from(&b"b"[..]));
+        held.hold(6, false, BytesMut::from(&b"c"[..]));
+        assert_eq!(held.release(&mut client), Ok(true));
+        assert_eq!((&client[..], held.wants_cosigned()), (&b"a"[..], Some(5)));
+        held.cosigned(5);
+        assert_eq!(held.release(&mut client), Ok(false), "entry 5 is the sixth");
+        held.cosigned(6);
+        assert_eq!(held.release(&mut client), Ok(true));
+        assert_eq!((&client[..], held.wants_cosigned()), (&b"abc"[..], None));
+    }
+
+    #[test]
     fn a_failed_journal_releases_nothing() {
         let waiting = Waiting::new(0);
         let mut held = Held::new(waiting.clone());
-        held.hold(1, BytesMut::from(&b"secret"[..]));
+        held.hold(1, false, BytesMut::from(&b"secret"[..]));
         waiting.advance(Progress::Failed);
         let mut client = BytesMut::new();
         assert_eq!(held.release(&mut client), Err(()));

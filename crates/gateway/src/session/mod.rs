@@ -9,6 +9,7 @@ mod bind;
 mod cells;
 mod client;
 mod copy;
+mod entered;
 mod expect;
 pub(crate) mod guard;
 mod held;
@@ -40,6 +41,7 @@ use crate::trace::stopped;
 use cells::Cells;
 pub(crate) use cells::{hex, unhex};
 use copy::CopyIn;
+use entered::{Announced, Cosigned};
 use expect::{Expect, Names};
 use guard::Guard;
 use held::Held;
@@ -73,6 +75,8 @@ enum Stall {
     Search(search::Asked),
     /// COPY data arrived before the processor said that it wants it.
     CopyStart,
+    /// The entry with this index must be cosigned first.
+    Cosigned(u64),
     /// What a name stands for depends on an answer of the processor to an earlier batch.
     Name,
     /// Not a wait: the message is refused.
@@ -135,6 +139,10 @@ pub(crate) struct Session {
     /// A message that could not be handled yet, and why.
     stalled: Option<Bytes>,
     keys: Option<KeyFetch>,
+    /// What of the stalled message is in the journal already.
+    announced: Option<Announced>,
+    /// Output waits for this.
+    cosigning: Option<Cosigned>,
     /// Why the stalled message cannot go on.
     stall_failed: Option<Refusal>,
     /// Answers to searches of the stalled message, by statement of its text.
@@ -179,6 +187,8 @@ impl Session {
             discard: false,
             stalled: None,
             keys: None,
+            announced: None,
+            cosigning: None,
             stall_failed: None,
             answered: HashMap::new(),
             loading: false,
@@ -230,6 +240,7 @@ impl Session {
     /// Does what can be done without waiting; `false` when nothing is left.
     fn step(&mut self) -> Result<bool, End> {
         self.renew_guard();
+        self.ask_witnesses();
         let mut progress = self.held.release(&mut self.client.output).map_err(|()| stopped())?;
         if self.client.output.len() + self.held.bytes() < HIGH_WATER_BYTES {
             progress |= self.on_server()?;
@@ -266,6 +277,10 @@ impl Session {
             result = self.client.exchange(read_client && !self.client.ended) => result.map_err(|_| End::Gone)?,
             () = self.held.changed(), if self.held.bytes() > 0 => {}
             () = self.guard.due() => {}
+            cosigned = entered::poll(&mut self.cosigning), if self.cosigning.is_some() => {
+                self.cosigning = None;
+                self.held.cosigned(cosigned?);
+            }
             fetched = poll_keys(&mut self.keys), if self.keys.is_some() => {
                 self.keys = None;
                 self.stall_failed = fetched.err();
@@ -287,6 +302,11 @@ impl Session {
             }
             Ok(())
         }));
+    }
+
+    fn await_cosigned(&mut self, index: u64) {
+        let cosigned = self.cosigned(index);
+        self.keys = Some(Box::pin(async move { cosigned.await.map(drop) }));
     }
 
     fn look_for_issuer(&mut self, issuer: usize) {

@@ -247,7 +247,7 @@ impl Session {
         if refused { Err(refusal) } else { Ok(()) }
     }
 
-    fn actor(&self) -> Actor<'_> {
+    pub(super) fn actor(&self) -> Actor<'_> {
         let Who { session, principal, database, client, .. } = &self.who;
         Actor { session, principal, client, end_user: self.own.now().person(), database }
     }
@@ -293,6 +293,7 @@ impl Session {
         })?;
         Ok(Some(Look {
             intent,
+            waits: self.waits_for_witnesses(statement, &permit.purpose),
             chunk_rows: 0,
             total_rows: 0,
             row_limit: permit.rows_per_statement,

@@ -257,7 +257,16 @@ impl Session {
             _ => None,
         };
         let run = run.ok_or_else(|| unexpected(tag))?;
+        if let Some(begun) = run.definition {
+            let command = wire::command_tag(body).map_err(Refusal::protocol)?;
+            let ended = self.end_definition(begun, "done", Some(command))?;
+            if run.look.is_none() {
+                self.chunk.extend_from_slice(message);
+                self.hold_chunk(ended, false);
+            }
+        }
         match &run.look {
+            None if run.definition.is_some() => {}
             None => self.emit(message),
             Some(look) => {
                 self.chunk.extend_from_slice(message);
@@ -394,6 +403,9 @@ impl Session {
 
     /// A traced statement that never ran, or was cut off.
     fn note_abandoned(&self, run: &Run, tag: Option<&str>) -> Result<(), Refusal> {
+        if let Some(begun) = run.definition {
+            self.end_definition(begun, "failed", tag)?;
+        }
         let Some(look) = &run.look else { return Ok(()) };
         let (session, intent) = (self.who.session.as_str(), look.intent);
         let entry = Outcome { session, intent, rows: 0, state: "failed", tag, subjects: &[], without_subject: &[] };
@@ -419,12 +431,15 @@ impl Session {
             None if rewritten => put_processor_error(body, &mut out)?,
             None => out.extend_from_slice(message),
         }
+        let processors = wire::error_field(body, b'C');
+        let sqlstate = refusal.map(|refusal| refusal.sqlstate).or(processors.as_deref());
+        if let Some(begun) = run.and_then(|run| run.definition) {
+            self.end_definition(begun, "failed", sqlstate)?;
+        }
         let Some(look) = run.and_then(|run| run.look.as_ref()) else {
             self.emit(&out);
             return Ok(());
         };
-        let processors = wire::error_field(body, b'C');
-        let sqlstate = refusal.map(|refusal| refusal.sqlstate).or(processors.as_deref());
         self.chunk.extend_from_slice(&out);
         self.release(&look.chunk(false), "failed", sqlstate)
     }
@@ -455,7 +470,8 @@ impl Session {
     }
 
     /// Whatever was under way when the session ended says so in the trace.
-    pub(super) fn leave_trace_of_end(&self, sqlstate: &str) {
+    pub(super) fn leave_trace_of_end(&mut self, sqlstate: &str) {
+        self.renounce(sqlstate);
         for run in self.expects.iter().flat_map(Expect::runs) {
             // If it cannot be written, access has stopped already.
             let _ = self.note_abandoned(run, Some(sqlstate));

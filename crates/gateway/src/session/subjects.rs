@@ -42,6 +42,7 @@ pub(super) struct Seen {
 /// What an outcome entry says of a chunk of rows.
 pub(super) struct Chunk {
     pub(super) intent: u64,
+    pub(super) waits: bool,
     pub(super) rows: u64,
     pub(super) subjects: Vec<String>,
     pub(super) without: Vec<&'static str>,
@@ -83,7 +84,7 @@ impl Look {
         let mut without: Vec<_> = why.chain(self.seen.null.then_some(NULL)).collect();
         without.sort_unstable();
         let subjects = self.seen.pseudonyms.iter().cloned().collect();
-        Chunk { intent: self.intent, rows: self.chunk_rows, subjects, without }
+        Chunk { intent: self.intent, waits: self.waits, rows: self.chunk_rows, subjects, without }
     }
 
     /// The rows since the last outcome entry have theirs.
@@ -119,7 +120,7 @@ impl Session {
 
     /// Writes the outcome entries of the chunk, and holds it until all of them are durable.
     pub(super) fn release(&mut self, chunk: &Chunk, state: &'static str, tag: Option<&str>) -> Result<(), Refusal> {
-        let Chunk { intent, rows, subjects, without } = chunk;
+        let Chunk { intent, waits, rows, subjects, without } = chunk;
         let (session, trace) = (self.who.session.as_str(), &self.shared.trace);
         let mut rest = subjects.as_slice();
         while let Some((part, more)) = rest.split_at_checked(PSEUDONYMS_PER_ENTRY).filter(|(_, more)| !more.is_empty())
@@ -139,15 +140,20 @@ impl Session {
         let last =
             Outcome { session, intent: *intent, rows: *rows, state, tag, subjects: rest, without_subject: without };
         let index = trace.append("outcome", &last)?;
+        self.hold_chunk(index, *waits);
+        Ok(())
+    }
+
+    /// Holds the chunk until the entry at `index` is durable, or cosigned.
+    pub(super) fn hold_chunk(&mut self, index: u64, cosigned: bool) {
         let chunk = self.chunk.split();
         if self.held.bytes() == 0 {
             // What was said just before goes out with it: one write, and the client wakes once.
             let mut part = self.client.output.split();
             part.unsplit(chunk);
-            self.held.hold(index, part);
+            self.held.hold(index, cosigned, part);
         } else {
-            self.held.hold(index, chunk);
+            self.held.hold(index, cosigned, chunk);
         }
-        Ok(())
     }
 }
