@@ -38,4 +38,12 @@ pub enum AuditError {
         /// What is wrong with it.
         why: String,
     },
+    /// A journal is not the one that another goes on from.
+    #[error("journal `{origin}` is not what its successor goes on from: {why}; keep both folders as they are")]
+    Link {
+        /// The old journal.
+        origin: String,
+        /// What is wrong.
+        why: String,
+    },
 }

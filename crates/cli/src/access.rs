@@ -131,7 +131,10 @@ fn open<'a>(folder: &Path, charter: &'a Charter) -> Result<Trusted<'a>> {
     };
     let journal = Trusted::open(folder, charter).map_err(|error| match error {
         AuditError::NotOfCharter { origin } => foreign(&origin),
-        other @ (AuditError::Journal(_) | AuditError::Changed { .. } | AuditError::Entry { .. }) => other.into(),
+        other @ (AuditError::Journal(_)
+        | AuditError::Changed { .. }
+        | AuditError::Entry { .. }
+        | AuditError::Link { .. }) => other.into(),
     })?;
     if journal.reader.origin().ends_with(drieslot_gateway::rotation::JOURNAL_SUFFIX) {
         return Err(foreign(journal.reader.origin()));

@@ -1,9 +1,12 @@
-//! `drieslot journal`: the last entries of a journal, what is looked for in some, and proofs of entries.
+//! `drieslot journal`: checks of journals, their last entries, what is looked for in some, proofs of entries, and new journals
+//! that go on from old ones.
 
 pub(crate) mod arguments;
+pub(crate) mod chain;
 mod export;
 mod find;
 mod show;
+mod succeed;
 mod tail;
 
 use std::path::Path;
@@ -17,9 +20,10 @@ use crate::files;
 pub(crate) use export::export;
 pub(crate) use find::find;
 pub(crate) use show::{Line, what};
+pub(crate) use succeed::succeed;
 pub(crate) use tail::{last, tail};
 
-fn open(folder: &Path) -> Result<Reader> {
+pub(crate) fn open(folder: &Path) -> Result<Reader> {
     Reader::open(folder).with_context(|| format!("no journal can be read in {}", folder.display()))
 }
 
@@ -35,5 +39,13 @@ fn verified(folder: &Path, verifier: &Verifier) -> Result<drieslot_journal::Repo
             format!("{} does not hold what was signed: {error}", folder.display()),
             "keep a copy of the folder as it is, and tell who relies on it",
         )
+    })
+}
+
+/// The one of these keys that is a journal's.
+pub(crate) fn key_of<'a>(keys: &'a [Verifier], origin: &str, folder: &Path) -> Result<&'a Verifier> {
+    keys.iter().find(|key| key.name() == origin).ok_or_else(|| {
+        let what = format!("no --key is that of the journal `{origin}` in {}", folder.display());
+        failure(what, "name the file with its verifier key, such as gateway/journal.vkey")
     })
 }

@@ -111,6 +111,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args).await,
         Command::Journal(JournalCommand::Find(args)) => journal::find(&args),
         Command::Journal(JournalCommand::Export(args)) => journal::export(&args),
+        Command::Journal(JournalCommand::Succeed(args)) => journal::succeed(&args, Timestamp::now()),
         Command::Explain(args) => explain::explain(&args).await,
         Command::Config(ConfigCommand::Check(args)) => roles::check_config(args.part, &args.file),
     }

@@ -1,7 +1,7 @@
 //! `drieslot journal verify` of a folder or of what is served, and `drieslot journal serve` of a folder.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use drieslot_journal::{Checkpoint, Reader, Report, Trust, Verifier, verify_folder, verify_served};
@@ -11,6 +11,8 @@ use drieslot_mirror::{Remote, ServeConfig};
 use crate::failure::failure;
 use crate::files;
 use crate::journal::arguments::{JournalServeArgs, JournalVerifyArgs};
+use crate::journal::chain::{Named, joints};
+use crate::journal::key_of;
 use crate::serve::until_stopped;
 
 /// The verifier key in a file.
@@ -22,26 +24,54 @@ pub(crate) fn verifier(file: &Path) -> Result<Verifier> {
 
 /// `drieslot journal verify`
 pub(crate) async fn verify(args: &JournalVerifyArgs) -> Result<()> {
-    let verifier = verifier(&args.key)?;
+    let keys = args.key.iter().map(|key| verifier(key)).collect::<Result<Vec<_>>>()?;
+    let ([journal], [key]) = (args.journal.as_slice(), keys.as_slice()) else { return verify_several(args, &keys) };
     let seen = match &args.since {
-        Some(file) => seen(file, &verifier)?,
+        Some(file) => seen(file, key)?,
         None => None,
     };
-    let report = match remote(args)? {
-        Some(remote) => served(args, remote, verifier, seen.clone()).await,
-        None => verify_folder(Path::new(&args.journal), Trust { verifier: &verifier, seen: seen.as_ref() })
-            .map_err(|error| not_as_signed(args, &error)),
-    }?;
-    println!(
-        "{}: {} entries signed for and intact, {} after the checkpoint, {} tiles read",
-        report.checkpoint.origin, report.checkpoint.size, report.unsigned_entries, report.tiles
-    );
+    let (report, joints) = match remote(args, journal)? {
+        Some(remote) => (served(journal, remote, key.clone(), seen.clone()).await?, Vec::new()),
+        None => {
+            let report = verify_folder(Path::new(journal), Trust { verifier: key, seen: seen.as_ref() });
+            (report.map_err(|error| not_as_signed(journal, &error))?, joints(&[Named::open(Path::new(journal))?])?)
+        }
+    };
+    say(&report);
+    joints.iter().for_each(|said| println!("{said}"));
     let Some(file) = &args.since else { return Ok(()) };
     match &seen {
         Some(seen) => println!("they begin with the {} that were seen before", seen.size),
         None => println!("nothing was seen before; {} now says what was seen", file.display()),
     }
     files::write(file, &report.note)
+}
+
+fn say(report: &Report) {
+    println!(
+        "{}: {} entries signed for and intact, {} after the checkpoint, {} tiles read",
+        report.checkpoint.origin, report.checkpoint.size, report.unsigned_entries, report.tiles
+    );
+}
+
+/// Journals that go on from one another, each in a folder.
+fn verify_several(args: &JournalVerifyArgs, keys: &[Verifier]) -> Result<()> {
+    if args.since.is_some() || args.journal.iter().any(|journal| journal.contains("://")) {
+        let what = "several journals are verified in their folders, and without --since";
+        return Err(failure(
+            what,
+            "verify one at a time what is served, or what is compared with what was seen before",
+        ));
+    }
+    let folders: Vec<PathBuf> = args.journal.iter().map(PathBuf::from).collect();
+    let named = Named::all(&folders)?;
+    for (one, journal) in named.iter().zip(&args.journal) {
+        let verifier = key_of(keys, one.reader.origin(), &one.folder)?;
+        let report = verify_folder(&one.folder, Trust { verifier, seen: None });
+        say(&report.map_err(|error| not_as_signed(journal, &error))?);
+    }
+    joints(&named)?.iter().for_each(|said| println!("{said}"));
+    Ok(())
 }
 
 fn seen(file: &Path, verifier: &Verifier) -> Result<Option<Checkpoint>> {
@@ -53,42 +83,37 @@ fn seen(file: &Path, verifier: &Verifier) -> Result<Option<Checkpoint>> {
     opened.map(Some).map_err(|error| failure(format!("{}: {error}", file.display()), hint))
 }
 
-async fn served(
-    args: &JournalVerifyArgs,
-    remote: Remote,
-    verifier: Verifier,
-    seen: Option<Checkpoint>,
-) -> Result<Report> {
+async fn served(journal: &str, remote: Remote, verifier: Verifier, seen: Option<Checkpoint>) -> Result<Report> {
     let note = remote.note().await?;
     let check = move || {
         let trust = Trust { verifier: &verifier, seen: seen.as_ref() };
         verify_served(&remote, &note, trust)
     };
     let checked = tokio::task::spawn_blocking(check).await.context("the check ended unexpectedly")?;
-    checked.map_err(|error| not_as_signed(args, &error))
+    checked.map_err(|error| not_as_signed(journal, &error))
 }
 
-fn not_as_signed(args: &JournalVerifyArgs, error: &drieslot_journal::VerifyError) -> anyhow::Error {
+fn not_as_signed(journal: &str, error: &drieslot_journal::VerifyError) -> anyhow::Error {
     failure(
-        format!("{} does not hold what was signed: {error}", args.journal),
+        format!("{journal} does not hold what was signed: {error}"),
         "keep a copy of it as it is, and tell who relies on it",
     )
 }
 
 /// Where a journal is served, where that is what is named and not a folder.
-fn remote(args: &JournalVerifyArgs) -> Result<Option<Remote>> {
-    if let Some(rest) = args.journal.strip_prefix("http://") {
+fn remote(args: &JournalVerifyArgs, journal: &str) -> Result<Option<Remote>> {
+    if let Some(rest) = journal.strip_prefix("http://") {
         let (host, prefix) = rest.split_once('/').map_or((rest, ""), |(host, prefix)| (host, prefix));
         let address = host.replacen("localhost", "127.0.0.1", 1).parse::<SocketAddr>();
         let local = address.map_err(|error| error.to_string());
         let local = local.and_then(|address| LoopbackAddress::try_from(address).map_err(str::to_owned));
         let hint = "entries say who looked at what, so they are not fetched in the clear: ask over mutual TLS, \
                     tls://HOST:PORT with --identity and --tls";
-        let address = local.map_err(|why| failure(format!("{}: {why}", args.journal), hint))?;
+        let address = local.map_err(|why| failure(format!("{journal}: {why}"), hint))?;
         let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
         return Ok(Some(Remote::local(address, &prefix)));
     }
-    let Some(address) = args.journal.strip_prefix("tls://") else { return Ok(None) };
+    let Some(address) = journal.strip_prefix("tls://") else { return Ok(None) };
     let (Some(identity), Some(peer)) = (&args.identity, args.tls) else {
         let hint = "name the TLS identity that may read this journal, and the key that its server shows";
         return Err(failure("tls:// needs --identity and --tls", hint));

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use drieslot_journal::{IdentityKey, Journal, JournalConfig, entry};
 use drieslot_link::{Fingerprint, Method, Metric, MetricsAddress, Request, Response, TlsIdentity};
-use drieslot_register::follow::{FollowConfig, Follower};
+use drieslot_register::follow::{FollowConfig, Follower, check_journal};
 use drieslot_register::signature::sign_with_identity;
 use drieslot_register::statement::{KeyCheck, Statement};
 use drieslot_register::{Function, Hex32, Part, State, Use};
@@ -194,6 +194,7 @@ impl Custodian {
         let key = IdentityKey::load(&config.key)?;
         let journal_key = IdentityKey::load(&config.key)?;
         let verifier = journal_key.verifier(&config.origin)?;
+        check_journal(&config.journal)?;
         let (journal, _) = Journal::open(&config.journal, JournalConfig::new(&config.origin, journal_key))?;
         let identity = Arc::new(TlsIdentity::load(&config.identity)?);
         let follower = Follower::start_beside(&config.journal, config.register.clone(), identity)?;

@@ -33,7 +33,7 @@ use aws_lc_rs::rand;
 use drieslot_custodian::client::Keyring;
 use drieslot_journal::{IdentityKey, Journal, Verifier as JournalVerifier};
 use drieslot_link::TlsIdentity;
-use drieslot_register::follow::Follower;
+use drieslot_register::follow::{Follower, check_journal};
 use drieslot_witness::Cosigning;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -225,6 +225,7 @@ fn firewall(config: &Config, principals: &BTreeMap<String, Verifier>) -> Result<
 }
 
 fn open_journal(config: &Config) -> Result<(Journal, JournalVerifier), GatewayError> {
+    check_journal(&config.journal.folder).map_err(|error| GatewayError::Config(error.to_string()))?;
     let key = IdentityKey::load(&config.journal.key)?;
     let verifier = key.verifier(&config.journal.origin)?;
     let mut settings = drieslot_journal::JournalConfig::new(&config.journal.origin, key);

@@ -50,6 +50,29 @@ pub enum JournalError {
         /// The journal's folder.
         dir: PathBuf,
     },
+    /// Configuration: this journal has ended.
+    #[error(
+        "the journal in {} has ended, and nothing is written there any more: {successor} goes on from it; configure the folder, \
+         origin and key of that one", dir.display()
+    )]
+    Ended {
+        /// The journal's folder.
+        dir: PathBuf,
+        /// Verifier key of the journal that goes on.
+        successor: String,
+    },
+    /// Configuration: another key's journal is in the folder; or its checkpoint was changed.
+    #[error(
+        "{}: {why}; another key's journal is here, or the file was changed. Where this part has a new key, `drieslot journal \
+         succeed` begins its journal, in a new folder; otherwise keep this folder as evidence",
+        path.display()
+    )]
+    OtherKey {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Which key did not sign it.
+        why: String,
+    },
     /// Configuration: the origin can't be a C2SP key name.
     #[error("journal origin {origin:?} is not usable: it must be non-empty, without spaces, control characters or '+'")]
     Origin {

@@ -67,6 +67,14 @@ pub(crate) fn step(what: &'static str, path: &Path) -> io::Result<()> {
         }
         "sync" if path.extension().is_some_and(|extension| extension == "new") => drop(plan.synced.insert(path.into())),
         "sync" => plan.lacking.entry(path.into()).or_default().content = false,
+        "rename" if crate::files::temporary(path).is_dir() => {
+            let from = crate::files::temporary(path);
+            for (file, lacking) in std::mem::take(&mut plan.lacking) {
+                let moved = file.strip_prefix(&from).map(|rest| path.join(rest));
+                plan.lacking.insert(moved.unwrap_or(file), lacking);
+            }
+            plan.lacking.insert(path.into(), Lacking { content: false, name: true });
+        }
         "rename" => {
             let content = !plan.synced.remove(&crate::files::temporary(path));
             let name = !path.exists() || plan.lacking.get(path).is_some_and(|lacking| lacking.name);
@@ -91,6 +99,7 @@ fn lose(folder: &Path) -> Plan {
     drop(plans);
     for (path, lacking) in plan.lacking.iter().filter(|(path, _)| plan.fault != Fault::Fails && path.exists()) {
         match (lacking.content, lacking.name && plan.fault == Fault::DiesVanished) {
+            (_, true) if path.is_dir() => fs::rename(path, crate::files::temporary(path)).unwrap(),
             (_, true) => fs::remove_file(path).unwrap(),
             (true, false) => fs::write(path, b"").unwrap(),
             (false, false) => {}
@@ -207,6 +216,46 @@ fn a_loss_of_power_at_any_operation_loses_nothing_acknowledged() {
         let world = World::new(name, size);
         for fault in [Fault::DiesEmptied, Fault::DiesVanished] {
             world.at_each_operation(fault, size, size + 8);
+        }
+    }
+}
+
+/// The mark, and the new journal behind it: whatever operation fails, doing it again ends well, and the old journal takes
+/// nothing any more from the moment that a new one could be there.
+#[test]
+fn a_succession_is_done_again_after_any_fault() {
+    for fault in [Fault::Fails, Fault::DiesEmptied, Fault::DiesVanished] {
+        let world = World::new(&format!("succession-{fault:?}"), 300);
+        copy(&world.folder.join("before"), &world.folder.join("old"));
+        IdentityKey::generate().unwrap().save(&world.folder.join("next.key")).unwrap();
+        let next = || IdentityKey::load(&world.folder.join("next.key")).unwrap();
+        let succeed = || {
+            crate::Stopped::lock(&world.folder.join("old"))?.end(&next().verifier("next").unwrap())?;
+            crate::begin(&world.folder.join("next"), JournalConfig::new("next", next()), entry(7), |is| is == entry(7))
+        };
+        for left in 0.. {
+            let _ = fs::remove_dir_all(world.folder.join("next"));
+            let _ = fs::remove_dir_all(world.folder.join("next.new"));
+            let _ = fs::remove_file(world.folder.join("old/succeeded"));
+            arm(&world.folder, fault, left);
+            let done = succeed();
+            let failed = lose(&world.folder).failed;
+            if world.folder.join("next").exists() {
+                let old = JournalConfig::new("o", IdentityKey::load(&world.folder.join("key")).unwrap());
+                assert!(matches!(recovery::open(&world.folder.join("old"), old), Err(JournalError::Ended { .. })));
+            } else {
+                assert!(done.is_err(), "{failed:?}");
+                succeed().unwrap_or_else(|error| panic!("{fault:?} {failed:?}: {error}"));
+            }
+            let verifier = next().verifier("next").unwrap();
+            let config = JournalConfig::new("next", next());
+            Journal::open(&world.folder.join("next"), config).unwrap().0.close().unwrap();
+            let size = verify(&world.folder.join("next"), &verifier).unwrap().checkpoint.size;
+            assert_eq!(size, 1, "{fault:?} {failed:?}");
+            if failed.is_none() {
+                assert!(left > 10, "only {left} operations");
+                break;
+            }
         }
     }
 }

@@ -65,6 +65,12 @@ pub(crate) fn replace_deep(path: &Path, content: &[u8], sync: Sync) -> Result<()
     replace(path, content, sync)
 }
 
+/// Gives a folder, whose content is on the disk, its name.
+pub(crate) fn move_folder(from: &Path, to: &Path) -> Result<(), JournalError> {
+    step("rename", to).and_then(|()| fs::rename(from, to)).map_err(JournalError::io("rename into place", to))?;
+    sync_parent(to)
+}
+
 pub(crate) fn sync_parent(path: &Path) -> Result<(), JournalError> {
     let parent = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

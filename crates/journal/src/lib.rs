@@ -26,6 +26,7 @@ mod serve;
 mod shelf;
 mod source;
 mod state;
+mod succession;
 mod tile;
 mod verify;
 mod wal;
@@ -42,6 +43,7 @@ pub use published::Published;
 pub use reader::{Entries, Reader};
 pub use serve::{Kind, Served, served};
 pub use source::{MAX_FILE_BYTES, Source};
+pub use succession::{Stopped, begin, successor};
 pub use verify::{Report, Trust, VerifyError, verify, verify_folder, verify_served};
 
 /// Longest entry, in bytes: its length is written as a `u16`.

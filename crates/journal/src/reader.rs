@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::hash::Hash;
+use crate::hash::{self, Hash};
+use crate::recovery::read_edge;
 use crate::source::{self, Tree};
 use crate::wal::{self, Scan};
 use crate::writer::checkpoint_path;
@@ -124,6 +125,33 @@ impl Reader {
     pub fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Hash>, JournalError> {
         self.covered(new)?;
         proof::consistency(&self.tree(), old, new)
+    }
+
+    /// The first entry.
+    ///
+    /// # Errors
+    /// [`JournalError::NoSuchEntry`] of an empty journal; errors of reading its bundle.
+    pub fn first_entry(&self) -> Result<Vec<u8>, JournalError> {
+        let none = || Err(JournalError::NoSuchEntry { index: 0, size: self.size() });
+        self.entries(0, self.size().min(1))?.next().map_or_else(none, |found| found.map(|(_, entry)| entry))
+    }
+
+    /// The Merkle tree hash of the first `size` entries, also of those that nothing is signed for yet.
+    ///
+    /// # Errors
+    /// [`JournalError::NoSuchEntry`] beyond [`Reader::size`]; errors of reading tiles.
+    pub fn root_of(&self, size: u64) -> Result<Hash, JournalError> {
+        let in_tiles = self.base.max(self.checkpointed);
+        if size <= in_tiles {
+            return proof::root(&Tree { source: self.dir.as_path(), size: in_tiles }, size);
+        }
+        let behind = usize::try_from(size - self.base).unwrap_or(usize::MAX);
+        let tail = self.tail.get(..behind).ok_or(JournalError::NoSuchEntry { index: size - 1, size: self.size() })?;
+        let mut edge = read_edge(&self.dir, self.base)?;
+        for entry in tail {
+            edge.push(hash::leaf(entry));
+        }
+        Ok(edge.root())
     }
 
     fn tree(&self) -> Tree<'_, Path> {

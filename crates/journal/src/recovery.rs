@@ -12,7 +12,7 @@ use crate::state::Shared;
 use crate::tile::{self, Edge};
 use crate::wal::{self, Scan, Wal};
 use crate::writer::{Writer, checkpoint_path};
-use crate::{Checkpoint, JournalError, Verifier, files, source};
+use crate::{Checkpoint, JournalError, Note, Verifier, files, source, succession};
 
 const LOCK_FILE: &str = "lock";
 
@@ -22,6 +22,7 @@ pub(crate) fn open(dir: &Path, config: JournalConfig) -> Result<(Writer, Recover
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(JournalError::io("create", dir))?;
     let dir = &dir.canonicalize().map_err(JournalError::io("resolve", dir))?;
     let lock = lock(dir)?;
+    succession::refuse_ended(dir)?;
     let checkpoint = read_checkpoint(dir, &verifier)?;
     let found = read_wal(dir, &config.origin, checkpoint.is_some())?;
     let created = found.is_none();
@@ -97,6 +98,9 @@ pub(crate) fn read_checkpoint(dir: &Path, verifier: &Verifier) -> Result<Option<
     let path = checkpoint_path(dir);
     let Some(note) = files::read_if_there(&path)? else { return Ok(None) };
     let note = String::from_utf8(note).map_err(|_| JournalError::corrupt(&path, "the checkpoint is not UTF-8"))?;
+    if matches!(Note::parse(&note).and_then(|note| note.signed_by(verifier)), Ok(false)) {
+        return Err(JournalError::OtherKey { path, why: format!("it is not signed by {}", verifier.vkey()) });
+    }
     let checkpoint = Checkpoint::open(&note, verifier);
     checkpoint.map(Some).map_err(|error| JournalError::corrupt(&path, error.to_string()))
 }

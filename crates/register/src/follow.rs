@@ -51,6 +51,15 @@ pub enum FollowError {
     Corrupt(String),
 }
 
+/// Whether the journal of a part that follows beside it is where it was: a part that has seen its register has had one, and
+/// where it is gone, none begins in its place by itself. To be asked before the journal is opened.
+///
+/// # Errors
+/// `Config` says what to do.
+pub fn check_journal(folder: &Path) -> Result<(), FollowError> {
+    crate::seen::check_journal(folder).map_err(FollowError::Config)
+}
+
 /// Keeps a [`State`] up to date. Stops when dropped.
 #[derive(Debug)]
 pub struct Follower {

@@ -25,6 +25,25 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
+/// A part that has seen its register has had a journal: where that is gone, none begins in its place by itself.
+///
+/// # Errors
+/// What to do.
+pub(crate) fn check_journal(folder: &Path) -> Result<(), String> {
+    let seen = beside(folder, "seen");
+    let (had, has) = (seen.try_exists(), folder.join("checkpoint").try_exists());
+    match (had, has) {
+        (Ok(true), Ok(false)) => Err(format!(
+            "this part has kept a journal in {}, and it is gone ({} is still there); begin a new one, which says so, with \
+             `drieslot journal succeed --why lost`",
+            folder.display(),
+            seen.display()
+        )),
+        (Ok(_), Ok(_)) => Ok(()),
+        (Err(error), _) | (_, Err(error)) => Err(format!("{}: {error}", folder.display())),
+    }
+}
+
 impl Seen {
     /// Beside a part's folder. A file that is not there is that of a part that has seen nothing.
     pub(crate) fn open(folder: &Path) -> Result<Self, String> {

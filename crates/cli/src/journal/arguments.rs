@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use drieslot_link::Fingerprint;
 use jiff::Timestamp;
 
@@ -19,15 +19,53 @@ pub(crate) enum JournalCommand {
     Find(JournalFindArgs),
     /// Write entries with proofs, which verify without the journal
     Export(JournalExportArgs),
+    /// Begin the new journal of a stopped part whose key was replaced, or whose journal was lost or damaged
+    Succeed(JournalSucceedArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalSucceedArgs {
+    /// The new journal's folder; must not be there yet
+    pub(crate) folder: PathBuf,
+    /// Its name, another than the old one's
+    #[arg(long)]
+    pub(crate) origin: String,
+    /// The key that signs it: the part's new one, or the one that it has
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// Why the old journal does not go on
+    #[arg(long, value_enum)]
+    pub(crate) why: Why,
+    /// The old journal's folder, unless it is lost
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) from: Option<PathBuf>,
+    /// File with the old journal's verifier key, `origin+id+key`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_key: PathBuf,
+    /// What else is known of the old journal: a mirror's folder, or a file with a signed checkpoint
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) known: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Why {
+    /// The part has a new key; the old folder is all right
+    Key,
+    /// The old folder is gone
+    Lost,
+    /// The old folder is not what was signed, or the part refuses it
+    Damaged,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct JournalVerifyArgs {
-    /// The journal's or mirror's folder, or where it is served: http://127.0.0.1:PORT or tls://HOST:PORT
-    pub(crate) journal: String,
-    /// File with the verifier key of its owner, `origin+id+key`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    /// The journal's or mirror's folder, or where it is served: http://127.0.0.1:PORT or tls://HOST:PORT. Several folders:
+    /// journals that go on from one another
+    #[arg(required = true)]
+    pub(crate) journal: Vec<String>,
+    /// File with the verifier key of its owner, `origin+id+key`; one for each journal
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) key: Vec<PathBuf>,
     /// File with the checkpoint that was seen last: what it names must still be there. Written anew, or made, when all is well
     #[arg(long, value_name = "FILE")]
     pub(crate) since: Option<PathBuf>,
@@ -50,8 +88,9 @@ pub(crate) struct JournalServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct JournalTailArgs {
-    /// The journal's folder
-    pub(crate) folder: PathBuf,
+    /// The journal's folder; and those of journals that it goes on from
+    #[arg(required = true)]
+    pub(crate) folders: Vec<PathBuf>,
     /// How many
     #[arg(long, short = 'n', default_value_t = 20)]
     pub(crate) lines: u64,
@@ -80,11 +119,12 @@ pub(crate) struct JournalFindArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct JournalExportArgs {
-    /// The journal's folder
-    pub(crate) folder: PathBuf,
-    /// File with its verifier key
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    /// The journals' folders
+    #[arg(required = true)]
+    pub(crate) folders: Vec<PathBuf>,
+    /// File with a journal's verifier key; one for each
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) key: Vec<PathBuf>,
     /// New folder for the files
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: PathBuf,

@@ -6,45 +6,75 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use drieslot_audit::{Found, proof};
-use drieslot_journal::Checkpoint;
+use drieslot_journal::{Checkpoint, Reader, Verifier};
 
 use super::arguments::JournalExportArgs;
+use super::chain::{Named, joints};
 use super::show;
 use crate::failure::failure;
 use crate::files;
 
 /// `drieslot journal export`
 pub(crate) fn export(args: &JournalExportArgs) -> Result<()> {
-    let key = super::verifier(&args.key)?;
-    let reader = super::open(&args.folder)?;
-    let checkpoint = Checkpoint::open(reader.note(), &key).map_err(|error| {
-        failure(error.to_string(), "name the file with the verifier key of this journal, and look at `journal verify`")
-    })?;
-    let found = drieslot_audit::find(&reader, &args.filter.to_filter())?;
-    let mut entries = BTreeSet::new();
-    let mut summary = String::new();
-    for one in &found {
-        match one {
-            Found::Look(look) => entries.extend(std::iter::once(look.first).chain(look.outcomes.iter().copied())),
-            Found::Event(event) => drop(entries.insert(event.index)),
-        }
-        writeln!(summary, "{}", show::found_json(one)?)?;
-    }
-    if let Some(last) = entries.last().filter(|last| **last >= checkpoint.size) {
-        let what = format!("entry {last} is not signed for yet: the checkpoint covers {} entries", checkpoint.size);
-        return Err(failure(what, "try again in a second, or set --until"));
+    let keys = args.key.iter().map(|key| super::verifier(key)).collect::<Result<Vec<_>>>()?;
+    let named = Named::all(&args.folders)?;
+    let joints = joints(&named)?;
+    let mut chosen = Vec::new();
+    for Named { folder, reader, .. } in &named {
+        chosen.push(Chosen::of(reader, super::key_of(&keys, reader.origin(), folder)?, args)?);
     }
     if args.out.exists() {
         return Err(failure(format!("{} exists", args.out.display()), "name a folder that is not there yet"));
     }
-    files::make_folder(&args.out.join("entries"))?;
-    for index in &entries {
-        write(&args.out.join("entries"), *index, &proof::prove(&reader, &checkpoint, *index)?)?;
+    for (number, chosen) in (1..).zip(&chosen) {
+        // One journal's files lie in the folder itself.
+        let folder = if named.len() == 1 { args.out.clone() } else { args.out.join(number.to_string()) };
+        chosen.write(&folder, &joints)?;
+        let (count, origin) = (chosen.entries.len(), &chosen.checkpoint.origin);
+        println!("{}: {count} entries with their proofs, of {origin}", folder.display());
     }
-    files::write_new(&args.out.join("found.jsonl"), &summary)?;
-    files::write_new(&args.out.join("README"), &readme(&checkpoint, entries.len()))?;
-    println!("{}: {} entries with their proofs, of {}", args.out.display(), entries.len(), checkpoint.origin);
+    joints.iter().for_each(|said| println!("{said}"));
     Ok(())
+}
+
+/// What is exported of a journal.
+struct Chosen<'a> {
+    reader: &'a Reader,
+    checkpoint: Checkpoint,
+    entries: BTreeSet<u64>,
+    summary: String,
+}
+
+impl<'a> Chosen<'a> {
+    fn of(reader: &'a Reader, key: &Verifier, args: &JournalExportArgs) -> Result<Self> {
+        let checkpoint = Checkpoint::open(reader.note(), key).map_err(|error| {
+            let hint = "name the file with the verifier key of this journal, and look at `journal verify`";
+            failure(error.to_string(), hint)
+        })?;
+        let (mut entries, mut summary) = (BTreeSet::new(), String::new());
+        for one in &drieslot_audit::find(reader, &args.filter.to_filter())? {
+            match one {
+                Found::Look(look) => entries.extend(std::iter::once(look.first).chain(look.outcomes.iter().copied())),
+                Found::Event(event) => drop(entries.insert(event.index)),
+            }
+            writeln!(summary, "{}", show::found_json(one)?)?;
+        }
+        if let Some(last) = entries.last().filter(|last| **last >= checkpoint.size) {
+            let what = format!("entry {last} is not signed for yet: the checkpoint covers {} entries", checkpoint.size);
+            return Err(failure(what, "try again in a second, or set --until"));
+        }
+        Ok(Self { reader, checkpoint, entries, summary })
+    }
+
+    fn write(&self, folder: &Path, joints: &[String]) -> Result<()> {
+        files::make_folder(&folder.join("entries"))?;
+        for index in &self.entries {
+            write(&folder.join("entries"), *index, &proof::prove(self.reader, &self.checkpoint, *index)?)?;
+        }
+        files::write_new(&folder.join("found.jsonl"), &self.summary)?;
+        let joints: String = joints.iter().map(|said| format!("\n{said}\n")).collect();
+        files::write_new(&folder.join("README"), &(readme(&self.checkpoint, self.entries.len()) + &joints))
+    }
 }
 
 fn write(folder: &Path, index: u64, proven: &proof::Proven) -> Result<()> {

@@ -1,14 +1,11 @@
 //! `drieslot journal find`: looks and other entries of several journals, by time.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use drieslot_audit::Found;
-use drieslot_journal::Verifier;
 
 use super::arguments::JournalFindArgs;
+use super::chain::{Named, joints};
 use super::show::{self, Screen};
-use crate::failure::failure;
 
 /// `drieslot journal find`
 pub(crate) fn find(args: &JournalFindArgs) -> Result<()> {
@@ -18,13 +15,14 @@ pub(crate) fn find(args: &JournalFindArgs) -> Result<()> {
     }
     let filter = args.filter.to_filter();
     let mut found = Vec::new();
-    for folder in &args.folders {
-        let reader = super::open(folder)?;
+    let named = Named::all(&args.folders)?;
+    for Named { folder, reader, .. } in &named {
         if !keys.is_empty() {
-            super::verified(folder, key_of(&keys, reader.origin(), folder)?)?;
+            super::verified(folder, super::key_of(&keys, reader.origin(), folder)?)?;
         }
-        found.extend(drieslot_audit::find(&reader, &filter).with_context(|| folder.display().to_string())?);
+        found.extend(drieslot_audit::find(reader, &filter).with_context(|| folder.display().to_string())?);
     }
+    joints(&named)?.iter().for_each(|said| eprintln!("{said}"));
     found.sort_by_cached_key(Found::place);
     let mut screen = Screen::open();
     if args.json {
@@ -36,11 +34,4 @@ pub(crate) fn find(args: &JournalFindArgs) -> Result<()> {
         screen.table(&show::FOUND_TITLES, &rows)?;
     }
     screen.flush()
-}
-
-fn key_of<'a>(keys: &'a [Verifier], origin: &str, folder: &Path) -> Result<&'a Verifier> {
-    keys.iter().find(|key| key.name() == origin).ok_or_else(|| {
-        let what = format!("no --key is that of the journal `{origin}` in {}", folder.display());
-        failure(what, "name the file with its verifier key, such as gateway/journal.vkey")
-    })
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use drieslot_journal::{Reader, entry};
 
 use super::arguments::JournalTailArgs;
+use super::chain::{Named, in_order, joints};
 use super::show::{self, Line, Screen};
 
 const TITLES: [&str; 5] = ["time (UTC)", "entry", "kind", "who", "what"];
@@ -28,30 +29,47 @@ pub(crate) fn last(folder: &Path, count: u64) -> Result<Vec<Line>> {
     read(&reader, reader.size().saturating_sub(count))
 }
 
+/// The last `count` of journals that go on from one another, with the name of each journal.
+fn last_of(named: &[Named], count: u64) -> Result<Vec<(&str, Vec<Line>)>> {
+    let (mut all, mut left) = (Vec::new(), count);
+    for Named { reader, .. } in named.iter().rev() {
+        let lines = read(reader, reader.size().saturating_sub(left))?;
+        left = left.saturating_sub(lines.len() as u64);
+        all.push((reader.origin(), lines));
+    }
+    all.reverse();
+    Ok(all)
+}
+
 /// `drieslot journal tail`
 pub(crate) async fn tail(args: &JournalTailArgs) -> Result<()> {
-    let mut changed = changed(&args.folder);
-    let reader = super::open(&args.folder)?;
-    let mut size = reader.size();
-    let lines = read(&reader, size.saturating_sub(args.lines))?;
-    let rows: Vec<_> = lines.iter().map(Line::row).collect();
+    let changes: Vec<_> = args.folders.iter().map(|folder| (folder.clone(), changed(folder))).collect();
+    let named = Named::all(&args.folders)?;
+    joints(&named)?.iter().for_each(|said| eprintln!("{said}"));
+    let named = in_order(named)?;
+    let Some(Named { folder, reader, .. }) = named.last() else { return Ok(()) };
+    let lines = last_of(&named, args.lines)?;
+    let rows: Vec<_> = lines.iter().flat_map(|(_, lines)| lines.iter().map(Line::row)).collect();
     let widths = show::widths(&TITLES, &rows);
     if !args.json {
         Screen::open().table(&TITLES, &rows)?;
-    } else {
-        print(&lines, true, reader.origin(), &widths)?;
+    }
+    for (origin, lines) in lines.iter().filter(|_| args.json) {
+        print(lines, true, origin, &widths)?;
     }
     if !args.follow {
         return Ok(());
     }
+    let mut changed = changes.into_iter().find_map(|(one, changed)| (one == *folder).then_some(changed)).flatten();
+    let mut size = reader.size();
     loop {
         tokio::time::sleep(PAUSE).await;
-        let now = self::changed(&args.folder);
+        let now = self::changed(folder);
         if now == changed {
             continue;
         }
         changed = now;
-        let reader = super::open(&args.folder)?;
+        let reader = super::open(folder)?;
         anyhow::ensure!(reader.size() >= size, "the journal had {size} entries, and now has {}", reader.size());
         if !print(&read(&reader, size)?, args.json, reader.origin(), &widths)? {
             return Ok(());
