@@ -121,6 +121,11 @@ impl State {
 
     fn warnings(&self, mandate: &Mandate, old: Option<&Mandate>, now: Timestamp) -> Vec<String> {
         let mut warnings = Vec::new();
+        if let (Some(order), Some(until)) = (&mandate.order, mandate.disclose_after) {
+            warnings.push(format!(
+                "for order `{order}` nobody concerned is told of what is looked at under it before {until}"
+            ));
+        }
         if mandate.valid_until <= now {
             warnings.push(format!("it was over at {} already and would give nothing", mandate.valid_until));
         }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::record::{Rule, Whom};
-use crate::statement::{Approval, Attestation, Charter, Exit, Incident, Kind, Order, OrderStage, Quorum, Statement};
+use crate::statement::{
+    Approval, Attestation, Charter, Exit, Incident, Kind, Mandate, Order, OrderStage, Quorum, Statement,
+};
 
 type InForce<T> = BTreeMap<String, Arc<T>>;
 
@@ -83,6 +85,20 @@ impl Evidence {
                 | OrderStage::Withdrawn,
                 _,
             ) => Ok(Rule::One(Whom::Head)),
+        }
+    }
+
+    /// Looks under a mandate are kept secret only for an order that is under way, and no longer than it says.
+    pub(crate) fn admit_secrecy(&self, mandate: &Mandate) -> Result<(), String> {
+        let (Some(id), Some(until)) = (&mandate.order, mandate.disclose_after) else { return Ok(()) };
+        let order = self.orders.get(id).ok_or_else(|| format!("`{id}` is no step of an order in force"))?;
+        if !matches!(order.stage, OrderStage::Received | OrderStage::Granted) {
+            return Err(format!("order `{id}` is over: nothing is looked at for it any more"));
+        }
+        match order.secret_until {
+            Some(secret) if until <= secret => Ok(()),
+            Some(secret) => Err(format!("disclose_after is later than order `{id}` keeps it secret: {secret}")),
+            None => Err(format!("order `{id}` says nothing of secrecy: leave order and disclose_after out")),
         }
     }
 

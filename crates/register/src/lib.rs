@@ -6,6 +6,7 @@
 
 pub mod client;
 mod difference;
+mod disclosure;
 mod domain_use;
 pub mod entry;
 mod epochs;
@@ -26,6 +27,7 @@ pub mod statement;
 mod succession;
 
 pub use difference::{Change, Difference};
+pub use disclosure::Disclosure;
 pub use epochs::{EpochsInUse, FIRST_EPOCH, OpenRotation, is_moved_singly};
 pub use evidence::Evidence;
 pub use exchange::Receipt;

@@ -278,6 +278,8 @@ mod tests {
             hours: Vec::new(),
             end_user: EndUserDemand::None,
             end_user_claim: Vec::new(),
+            order: None,
+            disclose_after: None,
             grant: vec![grant],
         }
     }

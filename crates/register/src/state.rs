@@ -210,6 +210,7 @@ impl State {
             let list = charter.purposes.join(", ");
             return contradicts(format!("purpose `{}` is not one of the charter's: {list}", mandate.purpose));
         }
+        self.evidence.admit_secrecy(mandate).or_else(contradicts)?;
         if let Some(old) = &mandate.replaces {
             let same = |old: &Mandate| old.principal == mandate.principal && old.database == mandate.database;
             if !self.mandates.get(old).is_some_and(|active| same(&active.mandate)) {

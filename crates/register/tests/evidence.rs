@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use drieslot_register::signature::sign;
 use drieslot_register::statement::{Charter, Duty, Finding, Kind, OrderStage, Person, Statement};
-use drieslot_register::{Effect, Refusal, Status};
+use drieslot_register::{Disclosure, Effect, Refusal, Status};
 use people::{Log, PERSONS, mandate, officers, revocation, ssh_key};
 use ssh_key::PrivateKey;
 
@@ -180,6 +180,38 @@ fn an_order_goes_from_step_to_step_and_the_head_decides() {
     by_one(&mut log, &order("p1", None, "received", ""), "hilde", &[]);
     by_one(&mut log, &order("p2", Some("p1"), "cannot-deliver", "why = \"no key\"\n"), "hilde", &["kim"]);
     assert_eq!(log.state.evidence().orders().count(), 2);
+}
+
+#[test]
+fn looks_are_kept_secret_for_an_order_alone_and_no_longer_than_it_says() {
+    let mut log = Log::classified();
+    let secret = |id: &str, order: &str, until: &str| {
+        mandate(id, &format!("order = \"{order}\"\ndisclose_after = \"{until}\"\n"))
+    };
+    let (allowed, later) = ("2026-12-31T00:00:00Z", "2027-01-01T00:00:01Z");
+    for half in ["order = \"o1\"\n", "disclose_after = \"2026-12-31T00:00:00Z\"\n"] {
+        refused(&mut log, &mandate("m1", half), "belong together");
+    }
+    refused(&mut log, &secret("m1", "o1", allowed), "no step of an order in force");
+    by_one(&mut log, &order("o1", None, "received", "secret_until = \"2027-01-01T00:00:00Z\"\n"), "ann", &[]);
+    by_one(&mut log, &order("p1", None, "received", ""), "ann", &[]);
+    refused(&mut log, &secret("m1", "p1", allowed), "says nothing of secrecy");
+    refused(&mut log, &secret("m1", "o1", later), "later than order `o1` keeps it secret");
+    log.enact(&secret("m1", "o1", allowed));
+    log.enact(&mandate("m2", ""));
+    by_one(
+        &mut log,
+        &order("o2", Some("o1"), "refused", "why = \"x\"\nsecret_until = \"2027-01-01T00:00:00Z\"\n"),
+        "hilde",
+        &[],
+    );
+    refused(&mut log, &secret("m3", "o1", allowed), "no step of an order in force");
+    refused(&mut log, &secret("m3", "o2", allowed), "is over");
+    // Neither the end of the order nor that of the mandate tells anybody earlier.
+    by_one(&mut log, &revocation("r1", "m1"), "ann", &[]);
+    let after = Disclosure::After(allowed.parse().unwrap());
+    let told = ["m1", "m2", "m3"].map(|id| log.state.disclosure(id));
+    assert_eq!(told, [after, Disclosure::AtOnce, Disclosure::Unknown]);
 }
 
 #[test]

@@ -115,6 +115,8 @@ pub(crate) fn mandate(classification: &Classification, now: Timestamp) -> Result
         hours: Vec::new(),
         end_user: EndUserDemand::None,
         end_user_claim: Vec::new(),
+        order: None,
+        disclose_after: None,
         grant,
     })
 }

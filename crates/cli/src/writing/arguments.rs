@@ -70,6 +70,12 @@ pub(crate) struct MandateNewArgs {
     /// What a verified end user's token must say
     #[arg(long, value_name = "ISSUER CLAIM VALUE,…")]
     pub(crate) end_user_claim: Vec<String>,
+    /// The legal order that keeps what is looked at secret for a time
+    #[arg(long, value_name = "ID", requires = "disclose_after")]
+    pub(crate) order: Option<String>,
+    /// When those concerned are told of it, such as 2027-01-05T00:00:00Z; no later than the order says
+    #[arg(long, value_name = "TIME", requires = "order")]
+    pub(crate) disclose_after: Option<String>,
     /// Where to write it; must not be there [default: ID.toml]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

@@ -68,6 +68,7 @@ fn ask(args: &MandateNewArgs, state: &State, charter: &Charter, now: Timestamp) 
     let question = Question::new("hours", "when it holds, as ZONE DAY,… FROM-UNTIL; left out, at every hour");
     let hours = answers.several(&question, &args.hours, hours)?;
     let (end_user, end_user_claim) = end_users(&answers, args)?;
+    let (order, disclose_after) = secrecy(&answers, args)?;
     let tenant = charter.tenant.clone();
     Ok(Mandate {
         tenant,
@@ -85,6 +86,8 @@ fn ask(args: &MandateNewArgs, state: &State, charter: &Charter, now: Timestamp) 
         hours,
         end_user,
         end_user_claim,
+        order,
+        disclose_after,
         grant,
     })
 }
@@ -164,6 +167,14 @@ fn end_users(answers: &Answers, args: &MandateNewArgs) -> Result<(EndUserDemand,
         false => Vec::new(),
     };
     Ok((demand, claims))
+}
+
+fn secrecy(answers: &Answers, args: &MandateNewArgs) -> Result<(Option<String>, Option<Timestamp>)> {
+    let question =
+        Question::new("order", "id of a legal order that keeps what is looked at secret; left out, there is none");
+    let Some(order) = answers.optional(&question, args.order.as_deref(), filled)? else { return Ok((None, None)) };
+    let question = Question::new("disclose-after", "when those concerned are told, such as 2027-01-05T00:00:00Z");
+    Ok((Some(order), Some(answers.required(&question, args.disclose_after.as_deref(), moment)?)))
 }
 
 fn claim(text: &str) -> Result<EndUserClaim, String> {

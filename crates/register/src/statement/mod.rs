@@ -70,6 +70,12 @@ pub struct Mandate {
     /// Where there are any, one of them must fit a verified end user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub end_user_claim: Vec<EndUserClaim>,
+    /// Id of the legal order that it is signed for, where those concerned may not be told yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// With `order`: when those concerned are told of what was looked at under it, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disclose_after: Option<Timestamp>,
     /// What is granted.
     pub grant: Vec<Grant>,
 }
@@ -393,6 +399,12 @@ impl Mandate {
             return Err("valid_until must be later than valid_from".into());
         }
         self.hours.iter().try_for_each(Hours::check)?;
+        if self.order.is_some() != self.disclose_after.is_some() {
+            return Err(
+                "order and disclose_after belong together: which order, and until when it keeps looks secret".into()
+            );
+        }
+        self.order.as_deref().map_or(Ok(()), |order| words::check_name("order", order))?;
         if !self.end_user_claim.is_empty() && self.end_user != EndUserDemand::Verified {
             return Err("end_user_claim is of verified end users only: write end_user = \"verified\"".into());
         }
