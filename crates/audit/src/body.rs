@@ -177,6 +177,28 @@ pub struct Asked {
     pub why: Option<String>,
 }
 
+/// Whether this version of Drieslot writes entries of that kind.
+#[must_use]
+pub fn is_known(kind: &str) -> bool {
+    const KINDS: [&str; 14] = [
+        "intent",
+        "outcome",
+        "refused",
+        "alarm",
+        "firewall",
+        "rotation",
+        "share",
+        "key-check",
+        "limited",
+        "escrow",
+        "recovery",
+        "statement",
+        "signature",
+        "usage",
+    ];
+    KINDS.contains(&kind)
+}
+
 /// What an entry says, for the kinds that this crate knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {

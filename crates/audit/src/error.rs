@@ -1,5 +1,7 @@
 //! Why a journal cannot be read for people.
 
+use std::path::PathBuf;
+
 use drieslot_journal::{JournalError, VerifyError};
 
 /// By who has to act.
@@ -26,6 +28,17 @@ pub enum AuditError {
         /// The journal.
         origin: String,
     },
+    /// The index file cannot be used.
+    #[error("the index: {0}; {remedy}", remedy = index_remedy(.0))]
+    Index(Box<redb::Error>),
+    /// The index folder cannot be used.
+    #[error("the index folder {}: {why}", folder.display())]
+    IndexFolder {
+        /// Which.
+        folder: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// An entry's body is not as `docs/journal.md` says.
     #[error(
         "entry {index} of journal `{origin}` cannot be read: {why}; was it written by a later version of Drieslot?"
@@ -46,4 +59,17 @@ pub enum AuditError {
         /// What is wrong.
         why: String,
     },
+}
+
+impl AuditError {
+    pub(crate) fn index(error: impl Into<redb::Error>) -> Self {
+        Self::Index(Box::new(error.into()))
+    }
+}
+
+fn index_remedy(error: &redb::Error) -> &'static str {
+    if matches!(error, redb::Error::DatabaseAlreadyOpen) {
+        return "another process has it open: ask that one, or stop it";
+    }
+    "see that the disk has room; if it is damaged, remove its folder: it is made anew from the journals"
 }

@@ -7,6 +7,8 @@ pub mod body;
 mod error;
 mod filter;
 mod find;
+
+pub mod index;
 mod link;
 mod look;
 pub mod proof;
@@ -15,6 +17,7 @@ mod trusted;
 pub use error::AuditError;
 pub use filter::Filter;
 pub use find::{Event, Found, find};
+pub use index::{Index, Pseudonym};
 pub use link::{Held, Link, Reason};
 pub use look::{Look, Looks, Progress};
-pub use trusted::Trusted;
+pub use trusted::{Trusted, is_of};

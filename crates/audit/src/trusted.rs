@@ -55,6 +55,12 @@ impl<'a> Trusted<'a> {
     }
 }
 
+/// Whether the journal that this key signs is that of the gateway, by the gateway's key in the charter.
+#[must_use]
+pub fn is_of(key: &Verifier, gateway: &GatewayPart) -> bool {
+    verifier(key.name(), gateway).is_some_and(|expected| expected.vkey() == key.vkey())
+}
+
 fn verifier(origin: &str, gateway: &GatewayPart) -> Option<Verifier> {
     let key = PublicKey::from_openssh(&gateway.key).ok()?;
     Verifier::new(origin, key.key_data().ed25519()?.0).ok()

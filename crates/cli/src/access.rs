@@ -134,7 +134,9 @@ fn open<'a>(folder: &Path, charter: &'a Charter) -> Result<Trusted<'a>> {
         other @ (AuditError::Journal(_)
         | AuditError::Changed { .. }
         | AuditError::Entry { .. }
-        | AuditError::Link { .. }) => other.into(),
+        | AuditError::Link { .. }
+        | AuditError::Index(_)
+        | AuditError::IndexFolder { .. }) => other.into(),
     })?;
     if journal.reader.origin().ends_with(drieslot_gateway::rotation::JOURNAL_SUFFIX) {
         return Err(foreign(journal.reader.origin()));

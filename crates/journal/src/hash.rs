@@ -77,6 +77,18 @@ impl Peaks {
         self.size
     }
 
+    /// The subtrees' hashes, largest first: with the number of leaves all that [`Peaks::restore`] needs.
+    #[must_use]
+    pub fn hashes(&self) -> &[Hash] {
+        &self.peaks
+    }
+
+    /// As they were; `None` where so many leaves don't have so many subtrees.
+    #[must_use]
+    pub fn restore(size: u64, peaks: Vec<Hash>) -> Option<Self> {
+        (peaks.len() == usize::try_from(size.count_ones()).ok()?).then_some(Self { size, peaks })
+    }
+
     /// The Merkle tree hash of all leaves so far.
     #[must_use]
     pub fn root(&self) -> Hash {

@@ -23,8 +23,12 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 
 impl Gateway {
     pub(crate) fn new(origin: &str) -> Self {
+        Self::with_key(origin, &IdentityKey::generate().unwrap())
+    }
+
+    pub(crate) fn with_key(origin: &str, key: &IdentityKey) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        IdentityKey::generate().unwrap().save(&folder.path().join("key")).unwrap();
+        key.save(&folder.path().join("key")).unwrap();
         let mut gateway = Self { folder, origin: origin.to_owned(), journal: None, next: 0 };
         gateway.open();
         gateway
