@@ -7,7 +7,6 @@ pub mod body;
 mod error;
 mod filter;
 mod find;
-
 pub mod index;
 mod link;
 mod look;

@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// The gateway that applications connect to
     #[command(subcommand)]
     Gateway(GatewayCommand),
+    /// The server that citizens' portals ask who looked at what
+    #[command(subcommand)]
+    Usage(UsageCommand),
     /// An independent party that countersigns journals
     #[command(subcommand)]
     Witness(WitnessCommand),
@@ -271,6 +274,14 @@ pub(crate) enum GatewayCommand {
     Init(GatewayInitArgs),
     /// The line of the principals' file that lets an application in by its password
     Principal(PrincipalArgs),
+    /// Run it until SIGTERM
+    Run(ServeArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsageCommand {
+    /// Make a usage server's identity in a new folder
+    Init(GatewayInitArgs),
     /// Run it until SIGTERM
     Run(ServeArgs),
 }
@@ -525,6 +536,7 @@ pub(crate) enum Part {
     Gateway,
     Witness,
     Mirror,
+    Usage,
 }
 
 #[cfg(test)]

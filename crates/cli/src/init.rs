@@ -43,6 +43,14 @@ pub(crate) fn gateway(args: &GatewayInitArgs) -> Result<()> {
     Ok(())
 }
 
+/// `drieslot usage init`
+pub(crate) fn usage(args: &GatewayInitArgs) -> Result<()> {
+    let made = create(&args.folder, &args.name, &format!("{}/{}", args.tenant, args.name))?;
+    println!("# for the charter");
+    println!("[[usage]]\nname = \"{}\"\ntls = \"{}\"\nkey = \"{}\"", args.name, made.tls, made.key);
+    Ok(())
+}
+
 /// `drieslot register client`
 pub(crate) fn client(args: &ClientInitArgs) -> Result<()> {
     files::make_folder(&args.folder)?;

@@ -5,9 +5,11 @@ pub(crate) mod arguments;
 pub(crate) mod chain;
 mod export;
 mod find;
+mod index;
 mod show;
 mod succeed;
 mod tail;
+mod who_saw;
 
 use std::path::Path;
 
@@ -19,9 +21,11 @@ use crate::files;
 
 pub(crate) use export::export;
 pub(crate) use find::find;
+pub(crate) use index::index;
 pub(crate) use show::{Line, what};
 pub(crate) use succeed::succeed;
 pub(crate) use tail::{last, tail};
+pub(crate) use who_saw::who_saw;
 
 pub(crate) fn open(folder: &Path) -> Result<Reader> {
     Reader::open(folder).with_context(|| format!("no journal can be read in {}", folder.display()))

@@ -40,7 +40,7 @@ use tracing_subscriber::EnvFilter;
 
 use command::{
     ClassifyCommand, Command, CommandLine, ConfigCommand, CustodianCommand, GatewayCommand, KeysCommand, MirrorCommand,
-    RegisterCommand,
+    RegisterCommand, UsageCommand,
 };
 use journal::arguments::JournalCommand;
 use witness::WitnessCommand;
@@ -82,6 +82,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Gateway(GatewayCommand::Init(args)) => init::gateway(&args),
         Command::Gateway(GatewayCommand::Principal(args)) => init::principal(&args),
         Command::Gateway(GatewayCommand::Run(args)) => roles::gateway(&args).await,
+        Command::Usage(UsageCommand::Init(args)) => init::usage(&args),
+        Command::Usage(UsageCommand::Run(args)) => roles::usage(&args).await,
         Command::Witness(WitnessCommand::Init(args)) => witness::init(&args),
         Command::Witness(WitnessCommand::Run(args)) => witness::run(&args).await,
         Command::Sign(args) => sign::sign(&args, Timestamp::now()).await,
@@ -110,6 +112,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Mirror(MirrorCommand::Run(args)) => mirror::run(&args).await,
         Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args).await,
         Command::Journal(JournalCommand::Find(args)) => journal::find(&args),
+        Command::Journal(JournalCommand::Index(args)) => journal::index(&args),
+        Command::Journal(JournalCommand::WhoSaw(args)) => journal::who_saw(&args).await,
         Command::Journal(JournalCommand::Export(args)) => journal::export(&args),
         Command::Journal(JournalCommand::Succeed(args)) => journal::succeed(&args, Timestamp::now()),
         Command::Explain(args) => explain::explain(&args).await,

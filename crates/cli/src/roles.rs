@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use drieslot_custodian::Clock;
 use drieslot_register::server::{Register, RegisterConfig};
+use drieslot_usage::{UsageConfig, UsageServer};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
@@ -57,6 +58,22 @@ pub(crate) async fn gateway(args: &ServeArgs) -> Result<()> {
     Ok(drieslot_gateway::run(config, clock(), stop).await?)
 }
 
+fn usage_config(path: &Path) -> Result<UsageConfig> {
+    files::read(path)?;
+    UsageConfig::load(path).map_err(|error| failure(error.to_string(), CORRECT))
+}
+
+/// `drieslot usage run`
+pub(crate) async fn usage(args: &ServeArgs) -> Result<()> {
+    let server = UsageServer::open(usage_config(&args.config)?, clock())?;
+    tracing::info!("usage server is ready");
+    tokio::select! {
+        served = Arc::clone(&server).run() => served?,
+        stopped = until_stopped(args.until_input_closes) => stopped?,
+    }
+    Ok(server.close()?)
+}
+
 /// `drieslot config check`
 pub(crate) fn check_config(part: Part, file: &Path) -> Result<()> {
     match part {
@@ -65,6 +82,7 @@ pub(crate) fn check_config(part: Part, file: &Path) -> Result<()> {
         Part::Gateway => gateway_config(file).map(|_| ()),
         Part::Witness => witness::config(file).map(|_| ()),
         Part::Mirror => mirror::config(file).map(|_| ()),
+        Part::Usage => usage_config(file).map(|_| ()),
     }?;
     println!("{}: well-formed", file.display());
     Ok(())

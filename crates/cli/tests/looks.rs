@@ -71,6 +71,36 @@ fn looks_are_found_followed_and_exported() {
 
     follow(&trial, &asker);
     export(&trial, &asker);
+    who_saw(&trial, &asker);
+}
+
+/// By the pseudonym that one look's outcome names, from an index.
+fn who_saw(trial: &Trial, asker: &Asker<'_>) {
+    let looks = asker.json(&["--end-user", "Els Wouters"]);
+    let pseudonym = looks[0]["subjects"][0].as_str().unwrap();
+    let index = trial.folder.path().join("index").display().to_string();
+    let said = trial.drieslot_ok(["journal", "index", &asker.journal, "--key", &asker.key, "--index", &index]);
+    assert!(said.starts_with("trial-agency/gateway: ") && said.contains(" entries until 20"), "{said}");
+    let ask = |flags: &[&str]| {
+        let command = ["journal", "who-saw", "--index", &index, "--pseudonym", pseudonym];
+        trial.drieslot_ok(command.into_iter().chain(flags.iter().copied()))
+    };
+    let found: Vec<Value> = ask(&["--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut firsts: Vec<u64> = found.iter().map(|look| look["first"].as_u64().unwrap()).collect();
+    let all: Vec<Value> = trial
+        .drieslot_ok(["journal", "find", &asker.journal, "--kind", "intent", "--json"])
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let about = |look: &&Value| look["subjects"].as_array().is_some_and(|all| all.iter().any(|one| one == pseudonym));
+    let expected: Vec<u64> = all.iter().filter(about).map(|look| look["first"].as_u64().unwrap()).collect();
+    firsts.reverse();
+    assert!(firsts.len() > 1 && firsts == expected, "{firsts:?} {expected:?}");
+    assert_eq!(found.iter().filter(|look| look["end_user"]["name"] == "Els Wouters").count(), 1);
+    let table = ask(&["--limit", "1"]);
+    assert!(table.lines().count() == 2 && table.contains(": SELECT: read public.p"), "{table}");
+    let bad = trial.drieslot(["journal", "who-saw", "--index", &index, "--pseudonym", "85073003328"]);
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("no pseudonym"));
 }
 
 fn follow(trial: &Trial, asker: &Asker<'_>) {

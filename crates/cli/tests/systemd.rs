@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
     "drieslot-register@.service",
     "drieslot-custodian@.service",
     "drieslot-gateway@.service",
     "drieslot-witness@.service",
     "drieslot-mirror@.service",
+    "drieslot-usage@.service",
 ];
 /// Where the units expect the program.
 const PROGRAM: &str = "/usr/local/bin/drieslot";

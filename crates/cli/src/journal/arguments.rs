@@ -17,6 +17,10 @@ pub(crate) enum JournalCommand {
     Tail(JournalTailArgs),
     /// Looks and other entries, of several journals, by time
     Find(JournalFindArgs),
+    /// Bring the index of some journals up to date: whom rows were about
+    Index(JournalIndexArgs),
+    /// Who saw somebody's data, by an index
+    WhoSaw(JournalWhoSawArgs),
     /// Write entries with proofs, which verify without the journal
     Export(JournalExportArgs),
     /// Begin the new journal of a stopped part whose key was replaced, or whose journal was lost or damaged
@@ -112,6 +116,50 @@ pub(crate) struct JournalFindArgs {
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    /// One line of JSON for each
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalIndexArgs {
+    /// The journals' or mirrors' folders
+    #[arg(required = true)]
+    pub(crate) folders: Vec<PathBuf>,
+    /// File with the verifier key of each journal
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) key: Vec<PathBuf>,
+    /// Folder of the index; made if it is not there
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) index: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalWhoSawArgs {
+    /// Folder of an index, as `journal index` made it
+    #[arg(long, value_name = "FOLDER", requires = "pseudonym", required_unless_present = "server")]
+    pub(crate) index: Option<PathBuf>,
+    /// With --index: the person's pseudonym, 22 characters, as outcomes have it
+    #[arg(long, requires = "index")]
+    pub(crate) pseudonym: Option<String>,
+    /// HOST:PORT of a usage server; the person is read from standard input
+    #[arg(long, value_name = "ADDRESS", requires_all = ["identity", "tls"], conflicts_with = "index")]
+    pub(crate) server: Option<String>,
+    /// With --server: folder with the TLS identity of a portal that it knows
+    #[arg(long, value_name = "FOLDER", requires = "server")]
+    pub(crate) identity: Option<PathBuf>,
+    /// With --server: its TLS key, sha256:…
+    #[arg(long, value_name = "FINGERPRINT", requires = "server")]
+    pub(crate) tls: Option<Fingerprint>,
+    /// With --server: the realm that the person's number belongs to, where there are several
+    #[arg(long, requires = "server")]
+    pub(crate) realm: Option<String>,
+    /// How many of the newest looks are left out
+    #[arg(long, default_value_t = 0)]
+    pub(crate) offset: u64,
+    /// Most looks that are shown
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
     /// One line of JSON for each
     #[arg(long)]
     pub(crate) json: bool,

@@ -39,7 +39,7 @@ fn text<'a>(body: &'a Map<String, Value>, name: &str) -> &'a str {
 }
 
 /// To the second, in UTC.
-fn short_time(time: &str) -> String {
+pub(super) fn short_time(time: &str) -> String {
     time.chars().take(19).map(|c| if c == 'T' { ' ' } else { c }).collect()
 }
 
@@ -53,7 +53,7 @@ fn who(body: &Map<String, Value>) -> String {
     principal.unwrap_or_default().to_owned() + &end_user.unwrap_or_default()
 }
 
-fn for_whom(name: &str, known: &str) -> String {
+pub(super) fn for_whom(name: &str, known: &str) -> String {
     format!(" for {name} ({known})")
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn what(kind: &str, body: &Map<String, Value>) -> String {
 }
 
 /// `read a.b.c, a.b.d; search a.b.e`
-fn uses<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+pub(super) fn uses<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut by_use: Vec<(&str, Vec<&str>)> = Vec::new();
     for (used, column) in pairs {
         match by_use.iter_mut().find(|(one, _)| *one == used) {

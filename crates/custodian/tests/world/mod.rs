@@ -92,6 +92,13 @@ fn new_folder() -> std::path::PathBuf {
     folder
 }
 
+/// The public half of a key that is kept for a part that does not run.
+fn on_paper(folder: &Path, name: &str) -> String {
+    let (part, key) = paper_part(name);
+    key.save(&folder.join(format!("{name}.key"))).unwrap();
+    part.key
+}
+
 impl World {
     /// With the charter, a classification and mandate `m1` in force, and all custodians running.
     pub async fn new(lease_s: u64) -> Self {
@@ -113,12 +120,12 @@ impl World {
                     .unwrap();
             (function, Part { tls: made.tls, key: made.key })
         });
-        let gateway_part = Part { tls: gateway.fingerprint(), key: paper_part("g").0.key };
+        let gateway_part = Part { tls: gateway.fingerprint(), key: on_paper(&folder, "gateway-1") };
         let register_part = Part { tls: register.fingerprint(), key: identity_public_key(&key).unwrap() };
         let mut charter = people::charter(&people, &parts, &gateway_part, &register_part);
-        let second = (second_gateway.fingerprint(), paper_part("g2").0.key);
+        let second = (second_gateway.fingerprint(), on_paper(&folder, "gateway-2"));
         charter.gateway.push(GatewayPart { name: "gateway-2".into(), tls: second.0, key: second.1 });
-        let (tls, key) = (usage.fingerprint(), paper_part("u").0.key);
+        let (tls, key) = (usage.fingerprint(), on_paper(&folder, "usage-1"));
         charter.usage.push(UsagePart { name: "usage-1".into(), tls, key });
         let charter = Statement::Charter(charter).to_text().unwrap();
         let (listener, address) = listener().await;
@@ -165,6 +172,11 @@ impl World {
             world.start(function, 30).await;
         }
         world
+    }
+
+    /// The TLS identity of who hands statements in.
+    pub fn admin_identity(&self) -> Arc<TlsIdentity> {
+        Arc::new(TlsIdentity::load(&self.folder.join("admin")).unwrap())
     }
 
     pub async fn enact(&self, text: &str) {
