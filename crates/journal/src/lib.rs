@@ -13,6 +13,7 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod files;
+mod followed;
 pub mod hash;
 mod journal;
 mod key;
@@ -35,6 +36,7 @@ mod writer;
 pub use block::Block;
 pub use cosignature::Cosigner;
 pub use error::JournalError;
+pub use followed::{FollowError, Followed};
 pub use journal::{Durability, Durable, Journal, JournalConfig, Notify, Recovered};
 pub use key::{IdentityKey, Verifier};
 pub use mirror::{Mirror, MirrorError, Mirrored};
