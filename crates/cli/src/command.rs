@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use drieslot_register::{Function, Hex32};
 
 use crate::journal::arguments::JournalCommand;
+use crate::watch::WatchCommand;
 use crate::witness::WitnessCommand;
 use crate::writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
 
@@ -71,6 +72,9 @@ pub(crate) enum Command {
     /// Copies of journals at somebody else's
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// What journals say goes out: to a SIEM
+    #[command(subcommand)]
+    Watch(WatchCommand),
     /// What happens to each protected column in an SQL statement, or why it is refused; nothing is run
     Explain(ExplainArgs),
     /// Configuration files
@@ -537,6 +541,7 @@ pub(crate) enum Part {
     Witness,
     Mirror,
     Usage,
+    Watch,
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod sign;
 mod suggest;
 mod up;
 mod verify;
+mod watch;
 mod witness;
 mod writing;
 
@@ -43,6 +44,7 @@ use command::{
     RegisterCommand, UsageCommand,
 };
 use journal::arguments::JournalCommand;
+use watch::WatchCommand;
 use witness::WitnessCommand;
 use writing::arguments::{CharterCommand, MandateCommand, OfficersCommand};
 
@@ -110,6 +112,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Journal(JournalCommand::Serve(args)) => verify::serve(&args).await,
         Command::Mirror(MirrorCommand::Init(args)) => mirror::init(&args),
         Command::Mirror(MirrorCommand::Run(args)) => mirror::run(&args).await,
+        Command::Watch(WatchCommand::Run(args)) => watch::run(&args).await,
+        Command::Watch(WatchCommand::Print(args)) => watch::print(&args),
         Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args).await,
         Command::Journal(JournalCommand::Find(args)) => journal::find(&args),
         Command::Journal(JournalCommand::Index(args)) => journal::index(&args),

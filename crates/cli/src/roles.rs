@@ -16,7 +16,7 @@ use crate::failure::failure;
 use crate::files;
 use crate::mirror;
 use crate::serve::until_stopped;
-use crate::witness;
+use crate::{watch, witness};
 
 pub(crate) fn clock() -> Clock {
     Arc::new(Timestamp::now)
@@ -83,6 +83,7 @@ pub(crate) fn check_config(part: Part, file: &Path) -> Result<()> {
         Part::Witness => witness::config(file).map(|_| ()),
         Part::Mirror => mirror::config(file).map(|_| ()),
         Part::Usage => usage_config(file).map(|_| ()),
+        Part::Watch => watch::config(file).map(|_| ()),
     }?;
     println!("{}: well-formed", file.display());
     Ok(())

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const UNITS: [&str; 6] = [
+const UNITS: [&str; 7] = [
     "drieslot-register@.service",
     "drieslot-custodian@.service",
     "drieslot-gateway@.service",
     "drieslot-witness@.service",
     "drieslot-mirror@.service",
     "drieslot-usage@.service",
+    "drieslot-watch@.service",
 ];
 /// Where the units expect the program.
 const PROGRAM: &str = "/usr/local/bin/drieslot";

@@ -236,7 +236,7 @@ impl FilterArgs {
     }
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     let midnight = |date: jiff::civil::Date| date.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp());
     text.parse()
         .or_else(|_| text.parse().and_then(midnight))

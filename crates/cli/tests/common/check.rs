@@ -44,7 +44,7 @@ pub(crate) struct Finding {
 }
 
 impl Canary {
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Text(text) | Self::Uuid(text) | Self::Timestamp(text, _) => text.clone(),
             Self::Int8(number) => number.to_string(),
