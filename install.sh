@@ -61,6 +61,15 @@ need_drivers() {
   fi
 }
 
+# Prometheus' checker of rules, without the server that Debian's package would start, into target/prometheus.
+need_promtool() {
+  command -v promtool >/dev/null && return
+  [ -x target/prometheus/usr/bin/promtool ] && return
+  echo "fetching promtool (Debian: prometheus) into target/prometheus"
+  mkdir -p target/prometheus
+  (cd target/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
+}
+
 # What the slow drivers need besides: compilers that Debian 12 has, and Go, which it has too old. sqlx is built by cargo.
 need_slow_drivers() {
   command -v go >/dev/null || { echo "Go 1.25 or newer is not installed: see https://go.dev/dl, then run this again." >&2; exit 1; }
