@@ -62,7 +62,7 @@ struct World {
     trial: Trial,
     /// The parts' metrics in the order of [`PARTS`], and the gateway's journal.
     parts: Ports,
-    /// Metrics of witness, mirror and watcher, and the witness itself.
+    /// Metrics of witness, mirror and watcher, the witness itself, and metrics and address of the usage server.
     others: Ports,
 }
 
@@ -102,7 +102,11 @@ impl World {
         let mut charter: toml::Table = toml::from_str(&charter).unwrap();
         charter.insert("replaces".into(), charter["id"].clone());
         charter.insert("id".into(), "charter-2".into());
-        charter.extend(toml::from_str::<toml::Table>(&said).unwrap());
+        let usage = ["usage", "init", "usage", "--name", "usage-1", "--tenant", "trial-agency"];
+        let usage = self.trial.drieslot_ok(usage);
+        for part in [said, usage] {
+            charter.extend(toml::from_str::<toml::Table>(&part).unwrap());
+        }
         charter.insert("witness_quorum".into(), 1.into());
         charter.insert("witness_faults".into(), 0.into());
         charter.insert("witness_grace_s".into(), 60.into());
@@ -146,6 +150,27 @@ impl World {
         );
         self.trial.write("watch.toml", &watch);
         self.run("watch", 2);
+        self.usage(&key);
+    }
+
+    fn usage(&mut self, key: &str) {
+        let client = self.trial.drieslot_ok(["register", "client", "portal"]);
+        let portal = &client[client.find("sha256:").unwrap()..].trim_end()[..71];
+        let gateway = std::fs::read_to_string(self.trial.data().join("gateway/config.toml")).unwrap();
+        // What follows its register and custodians, but for serving its journal.
+        let (_, rest) = gateway.split_once("[register]").unwrap();
+        let (rest, _) = rest.split_once("[serve_journal]").unwrap();
+        let (base, journal) = (self.others.base, self.trial.journal("gateway"));
+        let usage = format!(
+            "listen = \"127.0.0.1:{}\"\nidentity = \"usage/tls\"\nkey = \"usage/journal.key\"\njournal = \"usage/journal\"\n\
+             origin = \"trial-agency/usage-1\"\nindex = \"usage/index\"\nmetrics = \"127.0.0.1:{}\"\n\n\
+             [[source]]\nfolder = \"{}\"\nkey = \"{key}\"\n\n[[portal]]\nname = \"citizens\"\ntls = \"{portal}\"\n\n[register]{rest}",
+            base + 5,
+            base + 4,
+            journal.display()
+        );
+        self.trial.write("usage.toml", &usage);
+        self.run("usage", 5);
     }
 }
 
@@ -159,6 +184,7 @@ fn the_page_lists_what_running_parts_give_and_nothing_else() {
     let documented = documented();
     let ports = PARTS.iter().zip(world.parts.base..);
     let others = ["witness", "mirror", "watch"].iter().zip(world.others.base..);
+    let others = others.chain([(&"usage", world.others.base + 4)]);
     let mut seen = BTreeSet::new();
     for (part, port) in ports.chain(others) {
         let kind = part.split('-').next().unwrap();

@@ -71,16 +71,6 @@ impl Peaks {
         self.size += 1;
     }
 
-    /// What [`Peaks::hashes`] gave for as many leaves; `None` where their number cannot be right.
-    pub(crate) fn restore(size: u64, peaks: Vec<Hash>) -> Option<Self> {
-        (u32::try_from(peaks.len()) == Ok(size.count_ones())).then_some(Self { size, peaks })
-    }
-
-    /// The subtrees, largest first.
-    pub(crate) fn hashes(&self) -> &[Hash] {
-        &self.peaks
-    }
-
     /// Number of leaves.
     #[must_use]
     pub fn size(&self) -> u64 {

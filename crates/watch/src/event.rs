@@ -101,7 +101,9 @@ impl Understanding {
                 What::Known(Body::Intent(intent))
             }
             Body::Other => What::Other(entry.body),
-            known @ (Body::Refused(_) | Body::Alarm(_) | Body::Firewall(_) | Body::Asked(_)) => What::Known(known),
+            known @ (Body::Definition(_) | Body::Refused(_) | Body::Alarm(_) | Body::Firewall(_) | Body::Asked(_)) => {
+                What::Known(known)
+            }
         };
         Ok((time, entry.kind, what))
     }
@@ -118,9 +120,13 @@ impl Understanding {
         let kind = entry::decode(&proven.entry).map_err(|error| error.to_string())?.kind;
         match Body::read(&kind, &proven.entry).map_err(|error| error.to_string())? {
             Body::Intent(intent) => Ok(Arc::new(intent)),
-            Body::Outcome(_) | Body::Refused(_) | Body::Alarm(_) | Body::Firewall(_) | Body::Asked(_) | Body::Other => {
-                Err(format!("entry {intent}, which it names, is no intent"))
-            }
+            Body::Outcome(_)
+            | Body::Definition(_)
+            | Body::Refused(_)
+            | Body::Alarm(_)
+            | Body::Firewall(_)
+            | Body::Asked(_)
+            | Body::Other => Err(format!("entry {intent}, which it names, is no intent")),
         }
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn severity(event: &Event) -> Severity {
             Some("high") => Severity::High,
             Some(_) | None => Severity::Medium,
         },
-        What::Known(Body::Intent(_) | Body::Outcome(_) | Body::Asked(_) | Body::Other)
+        What::Known(Body::Intent(_) | Body::Outcome(_) | Body::Definition(_) | Body::Asked(_) | Body::Other)
         | What::Released { .. }
         | What::Other(_) => Severity::Informational,
     }
@@ -76,6 +76,20 @@ pub fn event(event: &Event) -> Option<Value> {
             set(&mut more, "status_code", json!(refused.sqlstate));
             set(&mut more, "status_detail", json!(refused.why));
             whole(event, DATASTORE_ACTIVITY, (4, "Query"), "a statement was refused", more)
+        }
+        What::Known(Body::Definition(definition)) => {
+            let mut more = datastore(&definition.actor);
+            let failed = definition.state == "failed";
+            set(&mut more, "status_id", json!(if failed { 2 } else { 1 }));
+            set(&mut more, "status", json!(if failed { "Failure" } else { "Success" }));
+            set(&mut more, "status_detail", json!(definition.state));
+            whole(
+                event,
+                DATASTORE_ACTIVITY,
+                (2, "Update"),
+                "what a database consists of is defined or maintained",
+                more,
+            )
         }
         What::Known(Body::Alarm(alarm)) => {
             let message = format!("{} is about to be shown a decoy of {}", alarm.actor.principal, alarm.column);

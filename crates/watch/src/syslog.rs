@@ -81,6 +81,10 @@ fn parameters(event: &Event) -> Vec<(&'static str, String)> {
             found.extend(by(&refused.actor));
             found.extend([("sqlstate", refused.sqlstate.clone()), ("why", refused.why.clone())]);
         }
+        What::Known(Body::Definition(definition)) => {
+            found.extend(by(&definition.actor));
+            found.push(("state", definition.state.clone()));
+        }
         What::Known(Body::Alarm(alarm)) => {
             found.extend(by(&alarm.actor));
             found.push(("column", alarm.column.clone()));
