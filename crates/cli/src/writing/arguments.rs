@@ -162,7 +162,7 @@ pub(crate) struct CharterNextArgs {
     /// Who comes, or has another key or duty from now on
     #[arg(long, value_name = "DUTY:NAME=KEY")]
     pub(crate) person: Vec<String>,
-    /// What `custodian init`, `gateway init`, `usage init` or `witness init` printed of a part that comes, or takes the place of its namesake
+    /// What the init of a part printed that comes, or takes the place of its namesake
     #[arg(long, value_name = "FILE")]
     pub(crate) part: Vec<String>,
     /// A purpose that comes

@@ -1,5 +1,6 @@
 //! Hosts on this machine: each has a network, a `/etc`, a `/var/lib`, a `/run` and a home of its own, by Linux namespaces, and
-//! they meet at one bridge. Some are booted: systemd is their process 1, and runs their units. Ends what it started, by process id.
+//! they meet at one bridge. Some are booted: systemd is their process 1, and runs their units. Ends what it started, by its
+//! process id.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
