@@ -11,6 +11,7 @@ exit:  0 all is as signed; 1 it is not (standard error says what and where); 2 w
 
 import base64
 import hashlib
+import json
 import os
 import sys
 
@@ -22,6 +23,30 @@ WIDTH = 256
 
 class Wrong(Exception):
     """What is wrong, and where."""
+
+
+def read_pruned(folder):
+    """The minimum index, and the entry that says so; (0, None) where nothing was pruned."""
+    try:
+        with open(os.path.join(folder, "pruned"), "rb") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return 0, None
+    try:
+        first, entry = (int(number) for number in text.decode().split(" "))
+    except ValueError:
+        raise Wrong("pruned: it is not FIRST ENTRY") from None
+    if text != b"%d %d\n" % (first, entry) or first <= 0 or first % WIDTH or entry < first:
+        raise Wrong("pruned: it is not FIRST ENTRY, with FIRST a multiple of %d" % WIDTH)
+    return first, entry
+
+
+def says_pruned(entry, first):
+    try:
+        entry = json.loads(entry)
+        return entry["kind"] == "prune" and entry["body"]["before"] == first
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def sha256(data):
@@ -143,10 +168,10 @@ def bundle_entries(folder, n, width):
     return path, entries[:width]
 
 
-def check_level(folder, level, hashes):
-    """The tiles of one level against hashes computed from below; answers those of the next."""
+def check_level(folder, level, hashes, begin):
+    """The tiles of one level, from the hash `begin` on, against hashes computed from below; answers those of the next."""
     above = []
-    for first in range(0, len(hashes), WIDTH):
+    for first in range(begin, len(hashes), WIDTH):
         computed = hashes[first : first + WIDTH]
         path, stored = tile_hashes(folder, level, first // WIDTH, len(computed))
         for at, (ours, theirs) in enumerate(zip(computed, stored)):
@@ -163,13 +188,23 @@ def verify(folder, vkey):
         origin, size, root = parse_checkpoint(open_note(file.read(), vkey))
     if origin != vkey.split("+")[0]:
         raise Wrong("checkpoint: origin %s is not the key's name" % origin)
-    hashes = []
-    for first in range(0, size, WIDTH):
+    minimum, says = read_pruned(folder)
+    if says is not None and says >= size:
+        raise Wrong("pruned: entry %d is not signed for" % says)
+    # Of what was pruned, the hashes of 256 entries each are left.
+    hashes, above_pruned = [b""] * minimum, []
+    for first in range(0, minimum // WIDTH, WIDTH):
+        _, stored = tile_hashes(folder, 1, first // WIDTH, min(WIDTH, size // WIDTH - first))
+        above_pruned.extend(stored[: minimum // WIDTH - first])
+    for first in range(minimum, size, WIDTH):
         _, entries = bundle_entries(folder, first // WIDTH, min(WIDTH, size - first))
+        if says is not None and first <= says < first + WIDTH and not says_pruned(entries[says - first], minimum):
+            raise Wrong("pruned: entry %d does not say that those before %d were" % (says, minimum))
         hashes.extend(map(leaf_hash, entries))
     level, right = 0, None
     while hashes:
-        above = check_level(folder, level, hashes)
+        above = check_level(folder, level, hashes, minimum if level == 0 else 0)
+        above = above_pruned + above if level == 0 else above
         # What no full tile takes up is the right edge: its trees are joined from the right.
         rest = hashes[len(above) * WIDTH :]
         while rest:
@@ -180,7 +215,7 @@ def verify(folder, vkey):
         hashes, level = above, level + 1
     if (right if right is not None else sha256(b"")) != root:
         raise Wrong("the first %d entries do not have the signed root" % size)
-    return origin, size, root
+    return origin, size, root, minimum
 
 
 def main(arguments):
@@ -188,11 +223,12 @@ def main(arguments):
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        origin, size, root = verify(arguments[1], arguments[2])
+        origin, size, root, minimum = verify(arguments[1], arguments[2])
     except (Wrong, OSError, ValueError) as error:
         print("NOT VERIFIED: %s" % error, file=sys.stderr)
         return 1
-    print("verified: %s, %d entries, root %s" % (origin, size, base64.b64encode(root).decode()))
+    gone = ", those before %d pruned" % minimum if minimum else ""
+    print("verified: %s, %d entries%s, root %s" % (origin, size, gone, base64.b64encode(root).decode()))
     return 0
 
 

@@ -150,7 +150,7 @@ pub(crate) fn scan<T: Send>(
     each: impl Fn(u64, &[u8]) -> Result<Option<T>, AuditError> + Sync,
 ) -> Result<Vec<(u64, T)>, AuditError> {
     let blocks = reader.size().div_ceil(Block::ENTRIES);
-    let next = AtomicU64::new(from / Block::ENTRIES);
+    let next = AtomicU64::new(from.max(reader.first()) / Block::ENTRIES);
     let failed = AtomicBool::new(false);
     let work = || {
         let mut found = Vec::new();

@@ -11,6 +11,7 @@ pub mod index;
 mod link;
 mod look;
 pub mod proof;
+mod retention;
 mod trusted;
 
 pub use error::AuditError;
@@ -19,4 +20,5 @@ pub use find::{Event, Found, find};
 pub use index::{Index, Pseudonym};
 pub use link::{Held, Link, Reason};
 pub use look::{Look, Looks, Progress};
+pub use retention::{Prune, first_since};
 pub use trusted::{Trusted, is_of};

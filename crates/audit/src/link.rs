@@ -108,7 +108,7 @@ impl Link {
     /// # Errors
     /// [`AuditError::Journal`], [`AuditError::Entry`].
     pub fn of(reader: &Reader) -> Result<Option<Self>, AuditError> {
-        if reader.size() == 0 {
+        if reader.size() == 0 || reader.first() > 0 {
             return Ok(None);
         }
         Self::read(reader.origin(), &reader.first_entry()?)

@@ -148,7 +148,7 @@ fn open<'a>(folder: &Path, charter: &'a Charter) -> Result<Trusted<'a>> {
 /// Adds what the principal used since then.
 fn collect(reader: &Reader, principal: &str, since: Timestamp, used: &mut Used) -> Result<Reach> {
     let mut reach = Reach { first: None, last: None };
-    for found in reader.entries(0, reader.size())? {
+    for found in reader.entries(reader.first(), reader.size())? {
         let (index, bytes) = found?;
         let entry: Entry<IgnoredAny> = entry::decode_as(&bytes).with_context(|| format!("entry {index}"))?;
         let time: Timestamp = entry.time.parse().with_context(|| format!("entry {index}"))?;

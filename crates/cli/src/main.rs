@@ -119,6 +119,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Journal(JournalCommand::Index(args)) => journal::index(&args),
         Command::Journal(JournalCommand::WhoSaw(args)) => journal::who_saw(&args).await,
         Command::Journal(JournalCommand::Export(args)) => journal::export(&args),
+        Command::Journal(JournalCommand::Prune(args)) => journal::prune(&args, Timestamp::now()).await,
         Command::Journal(JournalCommand::Succeed(args)) => journal::succeed(&args, Timestamp::now()),
         Command::Explain(args) => explain::explain(&args).await,
         Command::Config(ConfigCommand::Check(args)) => roles::check_config(args.part, &args.file),

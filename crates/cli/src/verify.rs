@@ -12,7 +12,7 @@ use crate::failure::failure;
 use crate::files;
 use crate::journal::arguments::{JournalServeArgs, JournalVerifyArgs};
 use crate::journal::chain::{Named, joints};
-use crate::journal::key_of;
+use crate::journal::{key_of, note_on};
 use crate::serve::until_stopped;
 
 /// The verifier key in a file.
@@ -31,7 +31,11 @@ pub(crate) async fn verify(args: &JournalVerifyArgs) -> Result<()> {
         None => None,
     };
     let (report, joints) = match remote(args, journal)? {
-        Some(remote) => (served(journal, remote, key.clone(), seen.clone()).await?, Vec::new()),
+        Some(remote) => {
+            let report = served(journal, remote, key.clone(), seen.clone()).await?;
+            let note = note_on(&report.checkpoint.origin, report.pruned).into_iter().collect();
+            (report, note)
+        }
         None => {
             let report = verify_folder(Path::new(journal), Trust { verifier: key, seen: seen.as_ref() });
             (report.map_err(|error| not_as_signed(journal, &error))?, joints(&[Named::open(Path::new(journal))?])?)

@@ -58,6 +58,8 @@ pub struct CustodianConfig {
     pub journal: PathBuf,
     /// The journal's name, such as `agency.example/custodian-structure`.
     pub origin: String,
+    /// Entries that are older than so many days may be pruned, by `drieslot journal prune`. Left out: none ever.
+    pub journal_keep_days: Option<u32>,
     /// The register that it follows.
     pub register: FollowConfig,
     /// How long a share may be used before it must be asked again, in seconds; never longer than the mandate.

@@ -272,6 +272,8 @@ pub struct JournalConfig {
     /// `fsync` (default) or `os`.
     #[serde(default)]
     pub durability: Durability,
+    /// Entries that are older than so many days may be pruned, by `drieslot journal prune`. Left out: none ever.
+    pub keep_days: Option<u32>,
 }
 
 /// When an entry counts as durable.

@@ -46,10 +46,11 @@ impl Reader {
     /// The entries from `256 · index` on, up to 256.
     ///
     /// # Errors
-    /// [`JournalError::NoSuchEntry`] where there are none; errors of reading the bundle.
+    /// [`JournalError::NoSuchEntry`] where there are none, [`JournalError::Pruned`]; errors of reading the bundle.
     pub fn block(&self, index: u64) -> Result<Block, JournalError> {
         let gone = || JournalError::NoSuchEntry { index: index.saturating_mul(tile::WIDTH), size: self.size() };
         let first = index.checked_mul(tile::WIDTH).filter(|first| *first < self.size()).ok_or_else(gone)?;
+        self.not_pruned(first)?;
         if first < self.base() {
             return self.block_on_disk(index, first);
         }

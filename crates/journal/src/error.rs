@@ -27,6 +27,22 @@ pub enum JournalError {
         /// Entries in the journal.
         size: u64,
     },
+    /// What is asked for was pruned.
+    #[error(
+        "{}: the entries before {first} were pruned, as the journal itself says; a mirror may have them", place.display()
+    )]
+    Pruned {
+        /// What was asked for.
+        place: PathBuf,
+        /// The first entry that is there.
+        first: u64,
+    },
+    /// The caller wants to prune what cannot be.
+    #[error("nothing is pruned: {why}")]
+    Prune {
+        /// Why not.
+        why: String,
+    },
     /// More entries wait than the queue may hold.
     #[error("the journal's disk does not keep up: {waiting} entries wait; retry, or give the journal a faster disk")]
     Overloaded {

@@ -259,3 +259,44 @@ fn a_succession_is_done_again_after_any_fault() {
         }
     }
 }
+
+/// Whatever operation of a pruning fails: nothing that stays is lost, readers see the old or the new state, and it is done again.
+#[test]
+fn a_pruning_is_done_again_after_any_fault() {
+    const BEFORE: u64 = 512;
+    let body = serde_json::json!({"before": BEFORE});
+    let said = || crate::entry::encode("prune", "2026-01-31T23:59:59Z", &body).unwrap();
+    for fault in [Fault::Fails, Fault::DiesEmptied, Fault::DiesVanished] {
+        let world = World::new(&format!("pruning-{fault:?}"), 800);
+        let (now, key) = (world.folder.join("now"), || IdentityKey::load(&world.folder.join("key")).unwrap());
+        let config = || JournalConfig::new("o", key());
+        let verifier = key().verifier("o").unwrap();
+        let whole = |what: &dyn std::fmt::Debug| {
+            Journal::open(&now, config()).unwrap_or_else(|error| panic!("{what:?}: {error}")).0.close().unwrap();
+            verify(&now, &verifier).unwrap_or_else(|error| panic!("{what:?}: {error}"));
+            let reader = Reader::open(&now).unwrap();
+            let kept = reader.entries(reader.first(), 800).unwrap().map(|entry| entry.unwrap().1);
+            assert!(kept.eq((reader.first()..800).map(entry)), "{what:?}");
+        };
+        for left in 0.. {
+            let _ = fs::remove_dir_all(&now);
+            copy(&world.folder.join("before"), &now);
+            arm(&now, fault, left);
+            let done = crate::prune(&now, config(), BEFORE, said());
+            let failed = lose(&now).failed;
+            whole(&failed);
+            if failed.is_some() {
+                done.unwrap_err();
+                assert_eq!(crate::prune(&now, config(), BEFORE, said()).unwrap().first, BEFORE, "{failed:?}");
+                whole(&failed);
+            }
+            for gone in ["entries/000", "entries/001", "0/000", "0/001"] {
+                assert!(!now.join("tile").join(gone).exists(), "{fault:?} {failed:?}: {gone}");
+            }
+            if failed.is_none() {
+                assert!(left > 20, "only {left} operations");
+                break;
+            }
+        }
+    }
+}

@@ -98,6 +98,14 @@ pub(crate) fn exists(path: &Path) -> Result<bool, JournalError> {
     path.try_exists().map_err(JournalError::io("inspect", path))
 }
 
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), JournalError> {
+    match step("remove", path).and_then(|()| fs::remove_file(path)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(JournalError::io("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Removes a folder with all that it holds, if it is there.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), JournalError> {
     match step("remove", path).and_then(|()| fs::remove_dir_all(path)) {

@@ -3,7 +3,7 @@
 //! Owns: entries, C2SP tlog-tiles on disk, checkpoints, their signing key, proofs, and the check
 //! of a whole journal. The format is normative in `docs/journal.md`.
 //!
-//! Refuses: clocks (times are given by the caller), networks, any opinion on what an entry says,
+//! Refuses: clocks (times are given by the caller), networks, any opinion on what an entry says (but that entries were pruned),
 //! and going on after a failed write: a journal that failed once takes no entry again.
 
 mod block;
@@ -20,6 +20,7 @@ mod key;
 mod mirror;
 mod note;
 pub mod proof;
+mod pruning;
 mod published;
 mod reader;
 mod recovery;
@@ -41,6 +42,7 @@ pub use journal::{Durability, Durable, Journal, JournalConfig, Notify, Recovered
 pub use key::{IdentityKey, Verifier};
 pub use mirror::{Mirror, MirrorError, Mirrored};
 pub use note::{Checkpoint, MAX_NOTE_BYTES, Note};
+pub use pruning::{Pruned, prune};
 pub use published::Published;
 pub use reader::{Entries, Reader};
 pub use serve::{Kind, Served, served};

@@ -257,6 +257,9 @@ impl Mirror {
         if let JournalError::Corrupt { path, why } = &error {
             return self.gap(checkpoint, format!("{}: {why}", path.display()));
         }
+        if matches!(error, JournalError::Pruned { .. }) {
+            return self.gap(checkpoint, error.to_string());
+        }
         MirrorError::Unreachable(error)
     }
 }

@@ -111,17 +111,27 @@ impl Published {
     /// # Errors
     /// [`JournalError::Lost`], [`JournalError::Corrupt`]; errors of reading tiles.
     pub fn cosigned(&self, verifier: &Verifier) -> Result<Option<String>, JournalError> {
-        let path = cosigned_path(&self.dir);
-        let Some(note) = read_note(&path)? else { return Ok(None) };
-        let checkpoint = Checkpoint::open(&note, verifier);
-        let checkpoint = checkpoint.map_err(|error| JournalError::corrupt(&path, error.to_string()))?;
+        let Some((note, checkpoint)) = self.read_cosigned(verifier)? else { return Ok(None) };
         if checkpoint.size > self.checkpoint.size {
             return Err(JournalError::Lost { signed: checkpoint.size, found: self.checkpoint.size });
         }
         if self.root_of(checkpoint.size)? != checkpoint.root {
             let why = format!("its root is not that of the journal's first {} entries", checkpoint.size);
-            return Err(JournalError::corrupt(&path, why));
+            return Err(JournalError::corrupt(&cosigned_path(&self.dir), why));
         }
         Ok(Some(note))
+    }
+
+    fn read_cosigned(&self, verifier: &Verifier) -> Result<Option<(String, Checkpoint)>, JournalError> {
+        let path = cosigned_path(&self.dir);
+        let Some(note) = read_note(&path)? else { return Ok(None) };
+        let checkpoint = Checkpoint::open(&note, verifier);
+        let checkpoint = checkpoint.map_err(|error| JournalError::corrupt(&path, error.to_string()))?;
+        Ok(Some((note, checkpoint)))
+    }
+
+    /// How many entries that note names.
+    pub(crate) fn cosigned_size(&self, verifier: &Verifier) -> Result<Option<u64>, JournalError> {
+        Ok(self.read_cosigned(verifier)?.map(|(_, checkpoint)| checkpoint.size))
     }
 }

@@ -8,7 +8,7 @@ use crate::recovery::read_edge;
 use crate::source::{self, Tree};
 use crate::wal::{self, Scan};
 use crate::writer::checkpoint_path;
-use crate::{JournalError, files, proof, tile};
+use crate::{JournalError, Pruned, files, proof, pruning, tile};
 
 /// A view of a journal as it was when it was opened.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct Reader {
     tail: Vec<Vec<u8>>,
     torn_bytes: u64,
     mirror: bool,
+    pruned: Option<Pruned>,
 }
 
 impl Reader {
@@ -51,13 +52,26 @@ impl Reader {
         };
         let tail = tile::split_entries(&payload).unwrap_or_default().into_iter().map(<[u8]>::to_vec).collect();
         let origin = origin.to_owned();
-        Ok(Self { dir: dir.to_owned(), origin, note, checkpointed, base, tail, torn_bytes, mirror })
+        let pruned = pruning::read(dir)?;
+        Ok(Self { pruned, dir: dir.to_owned(), origin, note, checkpointed, base, tail, torn_bytes, mirror })
     }
 
     /// Number of entries, with those after the checkpoint.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.base + self.tail.len() as u64
+    }
+
+    /// The first entry that is there.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.pruned.map_or(0, |pruned| pruned.first)
+    }
+
+    /// What the folder says was pruned; whether the journal says so too, [`crate::verify()`] finds out.
+    #[must_use]
+    pub fn pruned(&self) -> Option<Pruned> {
+        self.pruned
     }
 
     /// Number of entries that the checkpoint names. Its signature isn't checked here.
@@ -99,11 +113,14 @@ impl Reader {
     /// The entries `from..to`, with their indexes.
     ///
     /// # Errors
-    /// [`JournalError::NoSuchEntry`] for an end beyond [`Reader::size`]. The iterator ends after
-    /// its first error.
+    /// [`JournalError::NoSuchEntry`] for an end beyond [`Reader::size`], [`JournalError::Pruned`] for a begin before
+    /// [`Reader::first`]. The iterator ends after its first error.
     pub fn entries(&self, from: u64, to: u64) -> Result<Entries<'_>, JournalError> {
         if to > self.size() {
             return Err(JournalError::NoSuchEntry { index: to - 1, size: self.size() });
+        }
+        if from < to {
+            self.not_pruned(from)?;
         }
         Ok(Entries { reader: self, next: from, end: to, bundle: None })
     }
@@ -152,6 +169,13 @@ impl Reader {
             edge.push(hash::leaf(entry));
         }
         Ok(edge.root())
+    }
+
+    pub(crate) fn not_pruned(&self, index: u64) -> Result<(), JournalError> {
+        match self.first() {
+            first if index < first => Err(JournalError::Pruned { place: self.dir.clone(), first }),
+            _ => Ok(()),
+        }
     }
 
     fn tree(&self) -> Tree<'_, Path> {

@@ -12,7 +12,7 @@ use crate::state::Shared;
 use crate::tile::{self, Edge};
 use crate::wal::{self, Scan, Wal};
 use crate::writer::{Writer, checkpoint_path};
-use crate::{Checkpoint, JournalError, Note, Verifier, files, source, succession};
+use crate::{Checkpoint, JournalError, Note, Verifier, files, pruning, source, succession};
 
 const LOCK_FILE: &str = "lock";
 
@@ -36,6 +36,7 @@ pub(crate) fn open(dir: &Path, config: JournalConfig) -> Result<(Writer, Recover
         compare(dir, base_edge.clone(), &scan, &leaves, checkpoint)?;
     }
     refuse_later_tiles(dir, scan.size())?;
+    check_pruned(dir, &scan)?;
     if scan.torn_bytes > 0 {
         tracing::warn!(bytes = scan.torn_bytes, journal = %dir.display(), "dropped a torn last write that was never acknowledged");
     }
@@ -77,6 +78,25 @@ pub(crate) fn open(dir: &Path, config: JournalConfig) -> Result<(Writer, Recover
     writer.checkpoint()?;
     writer.shelf.finish()?;
     Ok((writer, recovered))
+}
+
+/// What is pruned is what an entry says; and nothing that the write-ahead file would make again.
+fn check_pruned(dir: &Path, scan: &Scan) -> Result<(), JournalError> {
+    let Some(pruned) = pruning::read(dir)? else { return Ok(()) };
+    let said = match pruned.entry.checked_sub(scan.base).map(usize::try_from) {
+        None => source::bundle(dir, pruned.entry / tile::WIDTH, tile::WIDTH)?.1,
+        Some(Ok(at)) => {
+            tile::split_entries(&scan.payload).unwrap_or_default().iter().skip(at).take(1).map(|e| e.to_vec()).collect()
+        }
+        Some(Err(_)) => Vec::new(),
+    };
+    let at =
+        if pruned.entry < scan.base { usize::try_from(pruned.entry % tile::WIDTH).unwrap_or(usize::MAX) } else { 0 };
+    if pruned.first > scan.base || !said.get(at).is_some_and(|entry| pruned.is_said_by(entry)) {
+        let why = format!("it says that the entries before {} were pruned, and the journal does not", pruned.first);
+        return Err(JournalError::corrupt(&dir.join(pruning::FILE), why));
+    }
+    Ok(())
 }
 
 pub(crate) fn lock(dir: &Path) -> Result<File, JournalError> {

@@ -1,13 +1,15 @@
 //! Which paths of a journal may be served, by [tlog-tiles](https://c2sp.org/tlog-tiles). A path is read into numbers and
 //! written anew from them, so that no other file of a folder can be named.
 
-use crate::tile;
+use crate::{pruning, tile};
 
 /// What a served file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The signed tree head: another one soon.
     Checkpoint,
+    /// From where on there are entries; another one where more are pruned.
+    Pruned,
     /// Hashes: never another content.
     Tile,
     /// Entries: never another content.
@@ -29,6 +31,9 @@ pub struct Served {
 pub fn served(path: &str) -> Option<Served> {
     if path == "checkpoint" {
         return Some(Served { path: path.to_owned(), kind: Kind::Checkpoint });
+    }
+    if path == pruning::FILE {
+        return Some(Served { path: path.to_owned(), kind: Kind::Pruned });
     }
     let (level, rest) = path.strip_prefix("tile/")?.split_once('/')?;
     let (index, width) = match rest.split_once(".p/") {
@@ -59,6 +64,7 @@ mod tests {
     fn the_paths_of_the_specification_are_served() {
         for (path, kind) in [
             ("checkpoint", Kind::Checkpoint),
+            ("pruned", Kind::Pruned),
             ("tile/0/000", Kind::Tile),
             ("tile/0/x001/x234/067", Kind::Tile),
             ("tile/2/000.p/17", Kind::Tile),

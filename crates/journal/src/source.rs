@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::hash::{self, Hash};
-use crate::{Checkpoint, JournalError, files, proof, tile};
+use crate::{Checkpoint, JournalError, files, proof, pruning, tile};
 
 /// Most bytes of a file that a tlog-tiles client asks for: a full bundle of the longest entries.
 pub const MAX_FILE_BYTES: usize = 256 * (crate::MAX_ENTRY_BYTES + 2);
@@ -31,12 +31,14 @@ impl Source for Path {
     }
 }
 
-/// The partial file or, where that was replaced, the full one: its place, how many it must hold, and its content.
+/// The partial file or, where that was replaced, the full one: its place, how many it must hold, and its content. `end`: the
+/// entry after those that it is about.
 fn either(
     source: &(impl Source + ?Sized),
     what: &str,
     path: impl Fn(u64) -> String,
     width: u64,
+    end: u64,
 ) -> Result<Found, JournalError> {
     let (partial, full) = (&path(width), &path(tile::WIDTH));
     if let Some(content) = source.file(partial)? {
@@ -47,7 +49,11 @@ fn either(
     {
         return Ok(Found { place: source.place(full), expected: tile::WIDTH, content });
     }
-    Err(JournalError::corrupt(&source.place(partial), format!("the {what} is missing")))
+    let place = source.place(partial);
+    match pruning::first(source)? {
+        first if end <= first => Err(JournalError::Pruned { place, first }),
+        _ => Err(JournalError::corrupt(&place, format!("the {what} is missing"))),
+    }
 }
 
 struct Found {
@@ -63,7 +69,7 @@ pub(crate) fn bundle(
     width: u64,
 ) -> Result<(PathBuf, Vec<Vec<u8>>), JournalError> {
     let path = |width| tile::entries_path(index, width);
-    let Found { place, expected, content } = either(source, "entry bundle", path, width)?;
+    let Found { place, expected, content } = either(source, "entry bundle", path, width, (index + 1) * tile::WIDTH)?;
     let entries = tile::split_entries(&content)
         .ok_or_else(|| JournalError::corrupt(&place, "the entry bundle does not divide into entries"))?;
     if entries.len() as u64 != expected {
@@ -83,12 +89,19 @@ pub(crate) fn hashes(
     width: u64,
 ) -> Result<Vec<Hash>, JournalError> {
     let path = |width| tile::hash_path(level, index, width);
-    let Found { place, expected, content } = either(source, "tile", path, width)?;
+    let end = (index + 1).saturating_mul(1_u64.checked_shl(8 * (u32::from(level) + 1)).unwrap_or(u64::MAX));
+    let Found { place, expected, content } = either(source, "tile", path, width, end)?;
     let mut hashes = tile::split_hashes(&content)
         .filter(|hashes| hashes.len() as u64 == expected)
         .ok_or_else(|| JournalError::corrupt(&place, format!("{} bytes, expected {expected} hashes", content.len())))?;
     hashes.truncate(usize::try_from(width).unwrap_or(usize::MAX));
     Ok(hashes)
+}
+
+/// How many hashes a tile has in a tree of this size.
+pub(crate) fn width_in(size: u64, level: u8, index: u64) -> u64 {
+    let count = tile::hashes_at(level, size);
+    if index == count / tile::WIDTH { count % tile::WIDTH } else { tile::WIDTH }
 }
 
 /// The tree of the first `size` entries, from its tiles.
@@ -103,9 +116,7 @@ impl<S: Source + ?Sized> proof::Nodes for Tree<'_, S> {
         let (tile_level, height) = (level / 8, level % 8);
         let first = index << height;
         let (tile_index, offset) = (first / tile::WIDTH, first % tile::WIDTH);
-        let count = tile::hashes_at(tile_level, self.size);
-        let width = if tile_index == count / tile::WIDTH { count % tile::WIDTH } else { tile::WIDTH };
-        let hashes = hashes(self.source, tile_level, tile_index, width)?;
+        let hashes = hashes(self.source, tile_level, tile_index, width_in(self.size, tile_level, tile_index))?;
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
         hashes
             .get(at..at.saturating_add(1 << height))

@@ -79,10 +79,16 @@ impl Edge {
 
     /// Adds a leaf hash; answers the tiles that it completed, lowest level first.
     pub(crate) fn push(&mut self, leaf: Hash) -> Vec<HashTile> {
-        self.size += 1;
+        self.push_at(0, leaf)
+    }
+
+    /// Adds the hash of 256^level leaves at once, of an edge that has nothing below that level.
+    pub(crate) fn push_at(&mut self, level: u8, hash: Hash) -> Vec<HashTile> {
+        self.size += 1_u64.checked_shl(8 * u32::from(level)).unwrap_or(0);
         let mut full = Vec::new();
-        let mut hash = leaf;
-        for level in 0..LEVELS {
+        let mut hash = hash;
+        self.levels.resize_with(self.levels.len().max(usize::from(level)), Vec::new);
+        for level in level..LEVELS {
             let at = usize::from(level);
             if self.levels.len() <= at {
                 self.levels.push(Vec::new());

@@ -7,7 +7,7 @@ use crate::reader::Reader;
 use crate::recovery::later_tiles;
 use crate::source::{self, Source};
 use crate::tile::{self, Edge, HashTile};
-use crate::{Checkpoint, JournalError, Verifier};
+use crate::{Checkpoint, JournalError, Pruned, Verifier, pruning};
 
 /// A journal that holds what it signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Report {
     pub torn_bytes: u64,
     /// Hash tiles and entry bundles read.
     pub tiles: u64,
+    /// What was pruned, as an entry says.
+    pub pruned: Option<Pruned>,
 }
 
 /// What is wrong with a journal, and where.
@@ -78,6 +80,26 @@ pub enum VerifyError {
         /// Entries that the checkpoint names.
         size: u64,
     },
+    /// Entries are gone, and the journal does not say that they were pruned.
+    #[error(
+        "the entries before {} are gone, and entry {} does not say that they were pruned: somebody took them away",
+        pruned.first, pruned.entry
+    )]
+    NotPruned {
+        /// What the folder says.
+        pruned: Pruned,
+    },
+    /// What was seen before lies among what was pruned.
+    #[error(
+        "the {seen} entries that were seen before cannot be compared: those before {first} were pruned; compare with a mirror, \
+         then begin with a new file"
+    )]
+    PrunedSince {
+        /// Entries that the earlier checkpoint names.
+        seen: u64,
+        /// The first entry that is there.
+        first: u64,
+    },
     /// The checkpoint names less than one that was seen before.
     #[error("the checkpoint names {now} entries, and one that was seen before {seen}: the journal was rolled back")]
     RolledBack {
@@ -125,10 +147,9 @@ pub fn verify_folder(dir: &Path, trust: Trust<'_>) -> Result<Report, VerifyError
         return Err(VerifyError::Lost { signed: checkpoint.size, found: reader.size() });
     }
     let tail = (reader.base(), reader.tail());
-    let mut check =
-        Check { source: dir, tail, checkpoint: &checkpoint, seen: trust.seen, edge: Edge::default(), tiles: 0 };
+    let mut check = Check::new(dir, tail, &checkpoint, trust)?;
     check.signed_tree()?;
-    let tiles = check.tiles;
+    let (tiles, pruned) = (check.tiles, check.pruned);
     // A mirror stores tiles before the checkpoint that names them.
     if !reader.is_mirror()
         && let Some(signed) = later_tiles(dir, reader.size())?
@@ -140,7 +161,7 @@ pub fn verify_folder(dir: &Path, trust: Trust<'_>) -> Result<Report, VerifyError
         }
     }
     let (unsigned_entries, note) = (reader.size() - checkpoint.size, reader.note().to_owned());
-    Ok(Report { unsigned_entries, torn_bytes: reader.torn_bytes(), tiles, checkpoint, note })
+    Ok(Report { unsigned_entries, torn_bytes: reader.torn_bytes(), tiles, pruned, checkpoint, note })
 }
 
 /// Verifies what is served of a journal: all that the signed note names.
@@ -150,10 +171,10 @@ pub fn verify_folder(dir: &Path, trust: Trust<'_>) -> Result<Report, VerifyError
 pub fn verify_served(source: &(impl Source + ?Sized), note: &str, trust: Trust<'_>) -> Result<Report, VerifyError> {
     let checkpoint = trust.checkpoint(note)?;
     let tail: (u64, &[_]) = (checkpoint.size, &[]);
-    let mut check = Check { source, tail, checkpoint: &checkpoint, seen: trust.seen, edge: Edge::default(), tiles: 0 };
+    let mut check = Check::new(source, tail, &checkpoint, trust)?;
     check.signed_tree()?;
-    let tiles = check.tiles;
-    Ok(Report { unsigned_entries: 0, torn_bytes: 0, tiles, checkpoint, note: note.to_owned() })
+    let (tiles, pruned) = (check.tiles, check.pruned);
+    Ok(Report { unsigned_entries: 0, torn_bytes: 0, tiles, pruned, checkpoint, note: note.to_owned() })
 }
 
 impl Trust<'_> {
@@ -176,17 +197,60 @@ struct Check<'a, S: ?Sized> {
     seen: Option<&'a Checkpoint>,
     edge: Edge,
     tiles: u64,
+    pruned: Option<Pruned>,
+    /// Whether the entry was met that says so.
+    said: bool,
 }
 
-impl<S: Source + ?Sized> Check<'_, S> {
+impl<'a, S: Source + ?Sized> Check<'a, S> {
+    fn new(
+        source: &'a S,
+        tail: (u64, &'a [Vec<u8>]),
+        checkpoint: &'a Checkpoint,
+        trust: Trust<'a>,
+    ) -> Result<Self, VerifyError> {
+        let pruned = pruning::read(source)?;
+        let (seen, edge, tiles) = (trust.seen, Edge::default(), 0);
+        if let Some(pruned) = pruned.filter(|pruned| pruned.entry >= checkpoint.size) {
+            return Err(VerifyError::NotPruned { pruned });
+        }
+        let first = pruned.map_or(0, |pruned| pruned.first);
+        match seen.filter(|seen| seen.size < first && !seen.size.is_multiple_of(tile::WIDTH)) {
+            Some(seen) => Err(VerifyError::PrunedSince { seen: seen.size, first }),
+            None => Ok(Self { source, tail, checkpoint, seen, edge, tiles, pruned, said: false }),
+        }
+    }
+
+    /// Of what was pruned there are the hashes of 256 entries each, and all above them.
+    fn pruned_tree(&mut self, first: u64) -> Result<(), VerifyError> {
+        let (count, size) = (first / tile::WIDTH, self.checkpoint.size);
+        for index in 0..count.div_ceil(tile::WIDTH) {
+            let hashes = source::hashes(self.source, 1, index, source::width_in(size, 1, index))?;
+            self.tiles += 1;
+            let wanted = usize::try_from(count - index * tile::WIDTH).unwrap_or(usize::MAX);
+            for hash in hashes.into_iter().take(wanted) {
+                for tile in self.edge.push_at(1, hash).into_iter().filter(|tile| tile.level > 1) {
+                    self.compare(&tile)?;
+                }
+                self.roots()?;
+            }
+        }
+        Ok(())
+    }
+
     fn signed_tree(&mut self) -> Result<(), VerifyError> {
         let top = self.checkpoint.size.max(self.tail.0);
         self.roots()?;
-        for bundle in 0..top.div_ceil(tile::WIDTH) {
+        let first = self.pruned.map_or(0, |pruned| pruned.first);
+        self.pruned_tree(first)?;
+        for bundle in first / tile::WIDTH..top.div_ceil(tile::WIDTH) {
             let width = tile::WIDTH.min(top - bundle * tile::WIDTH);
             self.bundle(bundle, width)?;
         }
-        Ok(())
+        match self.pruned.filter(|_| !self.said) {
+            Some(pruned) => Err(VerifyError::NotPruned { pruned }),
+            None => Ok(()),
+        }
     }
 
     fn bundle(&mut self, index: u64, width: u64) -> Result<(), VerifyError> {
@@ -204,6 +268,7 @@ impl<S: Source + ?Sized> Check<'_, S> {
             if tail.and_then(|at| self.tail.1.get(at)).is_some_and(|same| same != entry) {
                 return Err(VerifyError::Tail { index: at, bundle: path });
             }
+            self.said |= self.pruned.is_some_and(|pruned| pruned.entry == at && pruned.is_said_by(entry));
             self.leaf(leaf)?;
         }
         Ok(())

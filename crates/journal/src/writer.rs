@@ -76,6 +76,8 @@ impl Drop for End {
 
 impl Writer {
     pub(crate) const SETTLE_BYTES: usize = SETTLE_BYTES;
+    /// So that each full bundle leaves the write-ahead file.
+    pub(crate) const SETTLE_AT_ONCE: usize = 0;
 
     /// Runs until closed, or until the first failure.
     pub(crate) fn run(mut self) {

@@ -75,3 +75,24 @@ fn a_foreign_verifier_finds_what_ours_finds() {
     assert!(foreign(&tool, &dir, &other).unwrap_err().contains("not signed by"));
     foreign(&tool, &dir, &vkey).unwrap();
 }
+
+#[test]
+fn a_foreign_verifier_reads_what_pruning_left() {
+    let Some(tool) = tool() else { return };
+    let folder = Folder::filled(70_000);
+    let body = serde_json::json!({"before": 66_048});
+    let said = drieslot_journal::entry::encode("prune", "2026-01-31T23:59:59Z", &body).unwrap();
+    drieslot_journal::prune(&folder.journal(), folder.config(), 66_048, said).unwrap();
+    let vkey = folder.verifier().vkey();
+    let said = foreign(&tool, &folder.journal(), &vkey).unwrap();
+    assert!(said.contains("70001 entries, those before 66048 pruned"), "{said}");
+    for (text, why) in
+        [("66304 70000\n", "does not say"), ("66048 70001\n", "not signed for"), ("66048\n", "not FIRST ENTRY")]
+    {
+        std::fs::write(folder.journal().join("pruned"), text).unwrap();
+        let said = foreign(&tool, &folder.journal(), &vkey).unwrap_err();
+        assert!(said.contains(why), "{said}");
+    }
+    std::fs::remove_file(folder.journal().join("pruned")).unwrap();
+    assert!(foreign(&tool, &folder.journal(), &vkey).unwrap_err().contains("missing"));
+}

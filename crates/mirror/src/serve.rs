@@ -106,7 +106,7 @@ async fn answer(folder: Arc<Path>, path: String) -> Response {
 /// Entries say who looked at what: no cache that others share may hold them.
 fn found(kind: Kind, content: Vec<u8>) -> Response {
     let (content_type, cache_control) = match kind {
-        Kind::Checkpoint => ("text/plain; charset=utf-8", "no-store"),
+        Kind::Checkpoint | Kind::Pruned => ("text/plain; charset=utf-8", "no-store"),
         Kind::Tile | Kind::Bundle => ("application/octet-stream", "private, max-age=31536000, immutable"),
     };
     let mut response = Response::new(200, content);

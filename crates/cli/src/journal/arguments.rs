@@ -7,6 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use drieslot_link::Fingerprint;
 use jiff::Timestamp;
 
+use crate::command::RegisterClientArgs;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
     /// Recompute every leaf and tile, and check the checkpoint
@@ -25,6 +27,32 @@ pub(crate) enum JournalCommand {
     Export(JournalExportArgs),
     /// Begin the new journal of a stopped part whose key was replaced, or whose journal was lost or damaged
     Succeed(JournalSucceedArgs),
+    /// Let entries of a stopped part go that are older than its configuration says
+    Prune(JournalPruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalPruneArgs {
+    /// Configuration file of a gateway
+    #[arg(long, value_name = "FILE", required_unless_present = "custodian", conflicts_with = "custodian")]
+    pub(crate) gateway: Option<PathBuf>,
+    /// Configuration file of a custodian
+    #[arg(long, value_name = "FILE")]
+    pub(crate) custodian: Option<PathBuf>,
+    /// Keep so many days, and not only as many as the configuration says
+    #[arg(long, value_name = "DAYS", conflicts_with = "before")]
+    pub(crate) keep_days: Option<u32>,
+    /// Let go what is before this entry, a multiple of 256; all of it must be old enough
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) before: Option<u64>,
+    /// Whose decision it is, for the journal
+    #[arg(long)]
+    pub(crate) who: String,
+    /// Why, for the journal
+    #[arg(long)]
+    pub(crate) why: String,
+    #[command(flatten)]
+    pub(crate) client: RegisterClientArgs,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,7 @@ pub(crate) fn joints(named: &[Named]) -> Result<Vec<String>> {
     let mut said = Vec::new();
     for one in named {
         let origin = one.reader.origin();
+        said.extend(super::prune::note_on(origin, one.reader.pruned()));
         if let Some(link) = &one.link {
             let from = format!("{origin} goes on from {}, as {}", link.origin, link.why);
             said.push(match named.iter().find(|old| old.reader.origin() == link.origin) {

@@ -26,14 +26,14 @@ fn read(reader: &Reader, from: u64) -> Result<Vec<Line>> {
 /// The last `count` entries, oldest first. Nothing is verified here.
 pub(crate) fn last(folder: &Path, count: u64) -> Result<Vec<Line>> {
     let reader = super::open(folder)?;
-    read(&reader, reader.size().saturating_sub(count))
+    read(&reader, reader.size().saturating_sub(count).max(reader.first()))
 }
 
 /// The last `count` of journals that go on from one another, with the name of each journal.
 fn last_of(named: &[Named], count: u64) -> Result<Vec<(&str, Vec<Line>)>> {
     let (mut all, mut left) = (Vec::new(), count);
     for Named { reader, .. } in named.iter().rev() {
-        let lines = read(reader, reader.size().saturating_sub(left))?;
+        let lines = read(reader, reader.size().saturating_sub(left).max(reader.first()))?;
         left = left.saturating_sub(lines.len() as u64);
         all.push((reader.origin(), lines));
     }

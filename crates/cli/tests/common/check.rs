@@ -203,7 +203,7 @@ impl Trial {
         let folders = PARTS.iter().map(|part| self.journal(part)).chain(rotation.exists().then_some(rotation));
         for folder in folders {
             let reader = Reader::open(&folder).unwrap();
-            let entries = reader.entries(0, reader.size()).unwrap();
+            let entries = reader.entries(reader.first(), reader.size()).unwrap();
             let lines: Vec<u8> = entries.flat_map(|entry| [entry.unwrap().1, b"\n".to_vec()].concat()).collect();
             let said = entries_fit(&python, &String::from_utf8(lines).unwrap());
             assert!(said.ok, "{}: {}{}", folder.display(), said.out, said.err);

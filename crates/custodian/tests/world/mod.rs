@@ -209,6 +209,7 @@ impl World {
             key: folder.join(KEY_FILE),
             identity: folder.join(TLS_FOLDER),
             journal: folder.join(format!("journal{replica}")),
+            journal_keep_days: None,
             origin: format!("{TENANT}/custodian-{function}{replica}"),
             register: self.follow.clone(),
             lease_s: self.lease_s,
