@@ -546,10 +546,49 @@ pub(crate) enum Part {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
         super::CommandLine::command().debug_assert();
+    }
+
+    fn leaves(command: &clap::Command, before: &str, found: &mut Vec<String>) {
+        for one in command.get_subcommands().filter(|one| one.get_name() != "help") {
+            let name = format!("{before}{}", one.get_name());
+            if one.has_subcommands() { leaves(one, &format!("{name} "), found) } else { found.push(name) }
+        }
+    }
+
+    /// The rows of the table under `What commands leave`: command, entry, test.
+    fn rows() -> Vec<[&'static str; 3]> {
+        let page = include_str!("../../../docs/journal.md");
+        let table = page.split_once("### What commands leave").unwrap().1;
+        let rows = table.lines().skip_while(|line| !line.starts_with("| `")).take_while(|line| line.starts_with('|'));
+        rows.map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            [cells[0].trim_matches('`'), cells[1], cells[2].trim_matches('`')]
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_documentation_says_of_every_command_what_it_leaves() {
+        let mut commands = Vec::new();
+        leaves(&super::CommandLine::command(), "", &mut commands);
+        let mut documented: Vec<_> = rows().into_iter().map(|[command, ..]| command.to_owned()).collect();
+        (commands.sort(), documented.sort());
+        assert_eq!(commands, documented);
+        for [command, entry, test] in rows() {
+            let changes = entry.starts_with('`');
+            assert!(changes || entry.starts_with("none: ") || command == "up", "{command}: {entry}");
+            assert_eq!(changes, !test.is_empty(), "{command}: what leaves an entry has a test that shows it");
+            if let Some((file, name)) = test.rsplit_once("::") {
+                let path = concat!(env!("CARGO_MANIFEST_DIR"), "/..").to_owned() + &format!("/{file}.rs");
+                let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{command}: {path}: {error}"));
+                assert!(text.contains(&format!("fn {name}(")), "{command}: {path} has no {name}");
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ use drieslot_register::signature::sign_with_identity;
 use drieslot_register::statement::Statement;
 use jiff::Timestamp;
 
+use crate::administration::{Administration, Place};
 use crate::command::{CustodianEscrowArgs, CustodianInitArgs, CustodianRecoverArgs, CustodianSignArgs, ServeArgs};
 use crate::failure::failure;
 use crate::register::Register;
@@ -77,10 +78,14 @@ pub(crate) fn sign(args: &CustodianSignArgs) -> Result<()> {
     if charter.replaces.is_none() {
         return Err(failure("no custodian signs a first charter", "whoever it names does"));
     }
-    let armored = sign_with_identity(text.as_bytes(), &IdentityKey::load(&config.key)?)?;
-    let mut path = args.file.clone().into_os_string();
-    path.push(format!(".custodian-{}.sig", config.function));
-    files::write(Path::new(&path), &armored)?;
+    let administration = Administration::begin(Place::of_custodian(&config), "custodian sign", &[&args.file])?;
+    let signed = (|| {
+        let armored = sign_with_identity(text.as_bytes(), &IdentityKey::load(&config.key)?)?;
+        let mut path = args.file.clone().into_os_string();
+        path.push(format!(".custodian-{}.sig", config.function));
+        files::write(Path::new(&path), &armored).map(|()| path)
+    })();
+    let path = administration.end(signed)?;
     println!("{text}");
     println!("signed: charter `{}` for {}, into {}", charter.id, config.function, Path::new(&path).display());
     Ok(())
@@ -109,11 +114,19 @@ pub(crate) fn config(path: &Path) -> Result<CustodianConfig> {
 
 /// `drieslot custodian run`
 pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
-    let custodian = Custodian::open(config(&args.config)?, roles::clock())?;
+    let config = config(&args.config)?;
+    let administration = Administration::begin(Place::of_custodian(&config), "custodian run", &[&args.config])?;
+    administration.end(serve(config, args.until_input_closes).await)
+}
+
+async fn serve(config: CustodianConfig, until_input_closes: bool) -> Result<()> {
+    let custodian = Custodian::open(config, roles::clock())?;
     tracing::info!("custodian is ready");
-    tokio::select! {
-        served = Arc::clone(&custodian).run() => served?,
-        stopped = until_stopped(args.until_input_closes) => stopped?,
-    }
-    Ok(custodian.close()?)
+    let served = tokio::select! {
+        served = Arc::clone(&custodian).run() => served.map_err(Into::into),
+        stopped = until_stopped(until_input_closes) => stopped,
+    };
+    let closed = custodian.close();
+    served?;
+    Ok(closed?)
 }

@@ -5,13 +5,14 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use drieslot_gateway::GatewayError;
 use drieslot_gateway::rotation::{Limits, Step, Worker};
+use drieslot_gateway::{Config, GatewayError};
 use drieslot_register::State;
 use drieslot_register::statement::{NewEpoch, Retirement, Rotation, Statement};
 use drieslot_schema::{ColumnId, Domain};
 use jiff::Timestamp;
 
+use crate::administration::{Administration, Place};
 use crate::command::{KeysProposeArgs, KeysRotateArgs, KeysVerifyArgs};
 use crate::failure::failure;
 use crate::files;
@@ -98,7 +99,13 @@ fn stopped(error: GatewayError) -> anyhow::Error {
 
 /// `drieslot keys rotate`
 pub(crate) async fn rotate(args: &KeysRotateArgs) -> Result<()> {
-    let worker = Worker::open(&gateway_config(&args.config)?, clock()).await.map_err(stopped)?;
+    let config = gateway_config(&args.config)?;
+    let administration = Administration::begin(Place::of_worker(&config), "keys rotate", &[&args.config])?;
+    administration.end(rotated(&config, args).await)
+}
+
+async fn rotated(config: &Config, args: &KeysRotateArgs) -> Result<()> {
+    let worker = Worker::open(config, clock()).await.map_err(stopped)?;
     println!("journal: {}", worker.journal_key());
     let mut shown = Shown::default();
     let limits = Limits {
@@ -117,7 +124,13 @@ pub(crate) async fn rotate(args: &KeysRotateArgs) -> Result<()> {
 
 /// `drieslot keys verify`
 pub(crate) async fn verify(args: &KeysVerifyArgs) -> Result<()> {
-    let worker = Worker::open(&gateway_config(&args.config)?, clock()).await.map_err(stopped)?;
+    let config = gateway_config(&args.config)?;
+    let administration = Administration::begin(Place::of_worker(&config), "keys verify", &[&args.config])?;
+    administration.end(verified(&config, args).await)
+}
+
+async fn verified(config: &Config, args: &KeysVerifyArgs) -> Result<()> {
+    let worker = Worker::open(config, clock()).await.map_err(stopped)?;
     let counted = worker.verify(&domains(&args.domains)).await.map_err(stopped);
     worker.close();
     for column in counted? {

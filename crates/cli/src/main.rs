@@ -1,6 +1,7 @@
 //! `drieslot`, the one binary: reads the command line, sets up tracing, and prints failures with their remedy.
 
 mod access;
+mod administration;
 mod application;
 mod certificate;
 mod child;

@@ -10,6 +10,7 @@ use drieslot_usage::{UsageConfig, UsageServer};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
+use crate::administration::{Administration, Place};
 use crate::command::{Part, ServeArgs};
 use crate::custodian;
 use crate::failure::failure;
@@ -49,13 +50,14 @@ pub(crate) async fn register(args: &ServeArgs) -> Result<()> {
 /// `drieslot gateway run`
 pub(crate) async fn gateway(args: &ServeArgs) -> Result<()> {
     let config = gateway_config(&args.config)?;
+    let administration = Administration::begin(Place::of_gateway(&config), "gateway run", &[&args.config])?;
     let until_input_closes = args.until_input_closes;
     let stop = async move {
         if let Err(error) = until_stopped(until_input_closes).await {
             tracing::error!(%error, "stopping, for signals cannot be handled");
         }
     };
-    Ok(drieslot_gateway::run(config, clock(), stop).await?)
+    administration.end(drieslot_gateway::run(config, clock(), stop).await.map_err(Into::into))
 }
 
 fn usage_config(path: &Path) -> Result<UsageConfig> {

@@ -144,7 +144,9 @@ fn a_gateway_and_an_officer_s_only_key_are_replaced_by_another_charter() {
     let custodian = trial.data().join("custodian-keys/config.toml").display().to_string();
     let mandate = trial.write("mandate-2.toml", &data::small_mandate("app-2", DATABASE)).display().to_string();
     assert!(!trial.drieslot(["custodian", "sign", &mandate, "--config", &custodian]).status.success(), "a mandate");
+    trial.stop_part("custodian-keys");
     trial.drieslot_ok(["custodian", "sign", &charter, "--config", &custodian]);
+    trial.start_part("custodian-keys");
     trial.submit(&charter);
 
     // The old identity is of no use any more, not even beside a mandate.

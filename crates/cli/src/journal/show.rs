@@ -45,7 +45,7 @@ pub(super) fn short_time(time: &str) -> String {
 
 fn who(body: &Map<String, Value>) -> String {
     let principal =
-        ["principal", "gateway", "caller"].into_iter().map(|name| text(body, name)).find(|one| !one.is_empty());
+        ["principal", "gateway", "caller", "user"].into_iter().map(|name| text(body, name)).find(|one| !one.is_empty());
     let end_user = body
         .get("end_user")
         .and_then(Value::as_object)
@@ -87,9 +87,9 @@ pub(super) fn uses<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Strin
 }
 
 fn members(body: &Map<String, Value>) -> String {
-    let shown = body
-        .iter()
-        .filter(|(name, _)| !["session", "principal", "gateway", "caller", "end_user"].contains(&name.as_str()));
+    let shown = body.iter().filter(|(name, _)| {
+        !["session", "principal", "gateway", "caller", "user", "end_user"].contains(&name.as_str())
+    });
     let shown = shown.map(|(name, value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         format!("{name}={}", shortened(&value, MEMBER_WIDTH))
