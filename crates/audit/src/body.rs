@@ -180,7 +180,7 @@ pub struct Asked {
 /// Whether this version of Drieslot writes entries of that kind.
 #[must_use]
 pub fn is_known(kind: &str) -> bool {
-    const KINDS: [&str; 14] = [
+    const KINDS: [&str; 15] = [
         "intent",
         "outcome",
         "refused",
@@ -195,6 +195,7 @@ pub fn is_known(kind: &str) -> bool {
         "statement",
         "signature",
         "usage",
+        "link",
     ];
     KINDS.contains(&kind)
 }

@@ -1,6 +1,7 @@
 //! Looking through whole journals: all cores, whole bundles, and no parsing of what cannot fit.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -10,12 +11,16 @@ use memchr::memmem::Finder;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use crate::body::{Body, Outcome};
+use crate::body::{Body, Outcome, is_known};
 use crate::filter::{Sieve, kind};
 use crate::{AuditError, Filter, Look, Looks};
 
 /// Bundles that a thread takes at a time.
-const BLOCKS_AT_ONCE: u64 = 32;
+const BLOCKS_AT_ONCE: u64 = 16;
+/// Bundles after which what is known is given out.
+const BLOCKS_A_STEP: u64 = 256;
+/// More of what was found than this does not wait for a look without an end.
+const MAX_WAITING: usize = 20_000;
 
 /// What was looked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,35 +57,118 @@ impl Found {
     }
 }
 
-/// Finds in one journal, in the order of its entries. The memory it takes grows with what is found, not with the journal.
-///
-/// # Errors
-/// [`AuditError::Journal`] where it cannot be read, [`AuditError::Entry`].
-pub fn find(reader: &Reader, filter: &Filter) -> Result<Vec<Found>, AuditError> {
+/// Finds in one journal, in the order of its entries. The memory it takes grows neither with the journal nor with what is
+/// found: a look is given out when its outcomes are known, and those after it wait.
+pub struct Finding<'a> {
+    reader: &'a Reader,
+    journal: Arc<str>,
+    sieve: Sieve<'a>,
+    number: Finder<'static>,
+    /// The first bundle that was not read yet.
+    next: u64,
+    looks: Looks,
+    /// By index; `None` for a look that may get outcomes yet.
+    waiting: BTreeMap<u64, Option<Found>>,
+    unknown_kinds: AtomicU64,
+}
+
+/// What is looked for in a journal; see [`Finding`]. It ends after its first error: [`AuditError::Journal`] where the journal
+/// cannot be read, [`AuditError::Entry`].
+#[must_use]
+pub fn find<'a>(reader: &'a Reader, filter: &'a Filter) -> Finding<'a> {
     let journal: Arc<str> = reader.origin().into();
-    let sieve = Sieve::new(filter);
-    let hits = scan(reader, 0, |index, bytes| hit(&journal, &sieve, index, bytes))?;
-    let intents: HashSet<u64> =
-        hits.iter().filter(|(_, hit)| matches!(hit, Hit::Intent(..))).map(|(at, _)| *at).collect();
-    let Some(first) = intents.iter().min().copied() else {
-        return Ok(hits.into_iter().filter_map(|(_, hit)| hit.event()).collect());
-    };
-    let number = Finder::new(br#""intent":"#);
-    let outcomes = scan(reader, first, |index, bytes| outcome(&journal, &number, &intents, index, bytes))?;
-    let mut looks = Looks::new(Arc::clone(&journal));
-    let mut found = Vec::new();
-    for (index, hit) in hits {
-        match hit {
-            Hit::Intent(time, body) => drop(looks.take(index, time, *body)?),
-            Hit::Event(event) => found.push(Found::Event(event)),
+    Finding {
+        reader,
+        sieve: Sieve::new(filter),
+        number: Finder::new(br#""intent":"#).into_owned(),
+        next: reader.first() / Block::ENTRIES,
+        looks: Looks::new(Arc::clone(&journal)),
+        journal,
+        waiting: BTreeMap::new(),
+        unknown_kinds: AtomicU64::new(0),
+    }
+}
+
+impl Finding<'_> {
+    /// How many entries so far were of a kind that this version does not know.
+    #[must_use]
+    pub fn unknown_kinds(&self) -> u64 {
+        self.unknown_kinds.load(Ordering::Relaxed)
+    }
+
+    fn blocks(&self) -> u64 {
+        self.reader.size().div_ceil(Block::ENTRIES)
+    }
+
+    /// The next bundles.
+    fn step(&mut self) -> Result<(), AuditError> {
+        let (all, begun) = (self.blocks(), self.next);
+        self.next = all.min(begun + BLOCKS_A_STEP);
+        let count = |kind: &str| {
+            if !is_known(kind) {
+                self.unknown_kinds.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let each = |index, bytes: &[u8]| hit(&self.journal, &self.sieve, &count, index, bytes);
+        for (index, hit) in scan(self.reader, begun..self.next, each)? {
+            let waiting = match hit {
+                Hit::Intent(time, body) => {
+                    self.looks.take(index, time, *body)?;
+                    None
+                }
+                Hit::Event(event) => Some(Found::Event(event)),
+            };
+            self.waiting.insert(index, waiting);
+        }
+        self.outcomes(begun..self.next)?;
+        let blocked =
+            self.waiting.len() > MAX_WAITING && self.waiting.first_key_value().is_some_and(|(_, one)| one.is_none());
+        if blocked {
+            // Mostly a look that a killed gateway left without an end.
+            self.outcomes(self.next..all)?;
+        }
+        if blocked || self.next == all {
+            for look in self.looks.take_open() {
+                self.waiting.insert(look.first, Some(Found::Look(Box::new(look))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of looks that may get some yet.
+    fn outcomes(&mut self, blocks: Range<u64>) -> Result<(), AuditError> {
+        let intents: HashSet<u64> = self.looks.open_intents().collect();
+        if intents.is_empty() {
+            return Ok(());
+        }
+        let each = |index, bytes: &[u8]| outcome(&self.journal, &self.number, &intents, index, bytes);
+        for (index, (time, outcome)) in scan(self.reader, blocks, each)? {
+            if let Some(look) = self.looks.take(index, time, Body::Outcome(outcome))? {
+                self.waiting.insert(look.first, Some(Found::Look(Box::new(look))));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Finding<'_> {
+    type Item = Result<Found, AuditError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(first) = self.waiting.first_entry().filter(|first| first.get().is_some()) {
+                return first.remove().map(Ok);
+            }
+            if self.next >= self.blocks() {
+                return None;
+            }
+            if let Err(error) = self.step() {
+                self.next = u64::MAX;
+                self.waiting.clear();
+                return Some(Err(error));
+            }
         }
     }
-    for (index, (time, outcome)) in outcomes {
-        found.extend(looks.take(index, time, Body::Outcome(outcome))?.map(|look| Found::Look(Box::new(look))));
-    }
-    found.extend(looks.into_open().map(|look| Found::Look(Box::new(look))));
-    found.sort_by_key(|one| one.place().2);
-    Ok(found)
 }
 
 enum Hit {
@@ -88,18 +176,16 @@ enum Hit {
     Event(Event),
 }
 
-impl Hit {
-    fn event(self) -> Option<Found> {
-        match self {
-            Self::Intent(..) => None,
-            Self::Event(event) => Some(Found::Event(event)),
-        }
-    }
-}
-
-fn hit(journal: &Arc<str>, sieve: &Sieve<'_>, index: u64, bytes: &[u8]) -> Result<Option<Hit>, AuditError> {
+fn hit(
+    journal: &Arc<str>,
+    sieve: &Sieve<'_>,
+    count: &impl Fn(&str),
+    index: u64,
+    bytes: &[u8],
+) -> Result<Option<Hit>, AuditError> {
     let refuse = |why: String| AuditError::Entry { origin: journal.to_string(), index, why };
     let kind = kind(bytes).map_err(|error| refuse(error.to_string()))?;
+    count(&kind);
     if !sieve.may_fit(&kind, bytes) {
         return Ok(None);
     }
@@ -143,25 +229,23 @@ fn outcome(
     Ok(intents.contains(&entry.body.intent).then_some((time, entry.body)))
 }
 
-/// Gives every entry from `from` on to `each`, on all cores; answers what it gave, in the order of entries.
-pub(crate) fn scan<T: Send>(
+/// Gives every entry of some bundles to `each`, on all cores; answers what it gave, in the order of entries.
+fn scan<T: Send>(
     reader: &Reader,
-    from: u64,
+    blocks: Range<u64>,
     each: impl Fn(u64, &[u8]) -> Result<Option<T>, AuditError> + Sync,
 ) -> Result<Vec<(u64, T)>, AuditError> {
-    let blocks = reader.size().div_ceil(Block::ENTRIES);
-    let next = AtomicU64::new(from.max(reader.first()) / Block::ENTRIES);
+    let next = AtomicU64::new(blocks.start);
     let failed = AtomicBool::new(false);
     let work = || {
         let mut found = Vec::new();
         loop {
             let begin = next.fetch_add(BLOCKS_AT_ONCE, Ordering::Relaxed);
-            if begin >= blocks || failed.load(Ordering::Relaxed) {
+            if begin >= blocks.end || failed.load(Ordering::Relaxed) {
                 return Ok(found);
             }
-            for index in begin..blocks.min(begin + BLOCKS_AT_ONCE) {
-                let part =
-                    read_block(reader, index, from, &each).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            for index in begin..blocks.end.min(begin + BLOCKS_AT_ONCE) {
+                let part = read_block(reader, index, &each).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
                 found.extend(part);
             }
         }
@@ -182,12 +266,11 @@ pub(crate) fn scan<T: Send>(
 fn read_block<T>(
     reader: &Reader,
     index: u64,
-    from: u64,
     each: &impl Fn(u64, &[u8]) -> Result<Option<T>, AuditError>,
 ) -> Result<Vec<(u64, T)>, AuditError> {
     let block = reader.block(index)?;
     let mut found = Vec::new();
-    for (index, bytes) in block.entries().filter(|(index, _)| *index >= from) {
+    for (index, bytes) in block.entries() {
         found.extend(each(index, bytes)?.map(|one| (index, one)));
     }
     Ok(found)

@@ -16,7 +16,7 @@ mod trusted;
 
 pub use error::AuditError;
 pub use filter::Filter;
-pub use find::{Event, Found, find};
+pub use find::{Event, Finding, Found, find};
 pub use index::{Index, Pseudonym};
 pub use link::{Held, Link, Reason};
 pub use look::{Look, Looks, Progress};

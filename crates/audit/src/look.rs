@@ -77,7 +77,8 @@ impl Progress {
     /// Whether no further outcome can come.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Done | Self::Failed)
+        // Who asks for more rows after `suspended` begins another look.
+        matches!(self, Self::Done | Self::Failed | Self::Suspended)
     }
 }
 
@@ -163,15 +164,14 @@ impl Looks {
         Ok(if look.state.is_final() { self.open.remove(&intent) } else { None })
     }
 
-    /// How many looks may get outcomes yet.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.open.len()
+    /// The indexes of the intents of those that may get outcomes yet.
+    pub fn open_intents(&self) -> impl Iterator<Item = u64> {
+        self.open.keys().copied()
     }
 
-    /// Those that have no end, in the order of their intents.
-    pub fn into_open(self) -> impl Iterator<Item = Look> {
-        self.open.into_values()
+    /// Those, in the order of their intents, as they are.
+    pub fn take_open(&mut self) -> impl Iterator<Item = Look> + use<> {
+        std::mem::take(&mut self.open).into_values()
     }
 }
 
@@ -217,15 +217,16 @@ mod tests {
         assert_eq!(take(6, intent("b")), None);
         assert_eq!(take(7, outcome("a", 5, 2, Stage::More, &["x", "y"])), None);
         assert_eq!(take(8, intent("c")), None);
-        assert_eq!(take(9, outcome("c", 8, 4, Stage::Suspended, &[])), None);
+        let look = take(9, outcome("c", 8, 4, Stage::Suspended, &[])).unwrap();
+        assert_eq!((look.first, look.rows, look.state), (8, 4, Progress::Suspended));
         assert_eq!(take(10, outcome("z", 1, 4, Stage::Done, &[])), None, "its intent lies before what is read");
         let look = take(11, outcome("a", 5, 1, Stage::Done, &["x"])).unwrap();
         assert_eq!((look.first, look.outcomes, look.rows, look.state), (5, vec![7, 11], 3, Progress::Done));
         assert_eq!(look.subjects.iter().collect::<Vec<_>>(), ["x", "y"]);
         assert_eq!(look.tag.as_deref(), Some("SELECT 3"));
-        assert_eq!(looks.open(), 2);
-        let open: Vec<_> = looks.into_open().map(|look| (look.first, look.rows, look.state)).collect();
-        assert_eq!(open, [(6, 0, Progress::NothingReleased), (8, 4, Progress::Suspended)]);
+        assert_eq!(looks.open_intents().collect::<Vec<_>>(), [6]);
+        let open: Vec<_> = looks.take_open().map(|look| (look.first, look.rows, look.state)).collect();
+        assert_eq!(open, [(6, 0, Progress::NothingReleased)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 
 use common::{Gateway, at, python_verifies, tool};
-use drieslot_audit::{Filter, Found, Look, Progress, find, proof};
+use drieslot_audit::{AuditError, Filter, Found, Look, Progress, find, proof};
 use drieslot_journal::{Checkpoint, Reader};
 
 fn looks(found: Vec<Found>) -> Vec<Look> {
@@ -15,6 +15,10 @@ fn looks(found: Vec<Found>) -> Vec<Look> {
         Found::Event(event) => panic!("{event:?}"),
     };
     found.into_iter().map(look).collect()
+}
+
+fn all(reader: &Reader, filter: &Filter) -> Result<Vec<Found>, AuditError> {
+    find(reader, filter).collect()
 }
 
 fn of_kind(kind: &str) -> Filter {
@@ -55,7 +59,7 @@ fn filters_choose_looks_and_their_outcomes_are_counted_however_far_away() {
     for _ in 0..2 {
         gateway.settle();
         let reader = Reader::open(&gateway.journal()).unwrap();
-        let ask = |filter: Filter| looks(find(&reader, &filter).unwrap());
+        let ask = |filter: Filter| looks(all(&reader, &filter).unwrap());
         let of_tax = ask(Filter { principal: strings(&["app_tax"]), ..of_kind("intent") });
         assert_eq!(of_tax.len(), 667);
         for look in &of_tax {
@@ -91,14 +95,14 @@ fn filters_choose_looks_and_their_outcomes_are_counted_however_far_away() {
             let filter = Filter { column: strings(column), table: strings(table), ..Filter::default() };
             assert_eq!(ask(filter).len(), count, "{column:?} {table:?}");
         }
-        let refused = find(&reader, &Filter { refused: true, ..Filter::default() }).unwrap();
+        let refused = all(&reader, &Filter { refused: true, ..Filter::default() }).unwrap();
         assert!(
             refused.len() == 286
                 && refused.iter().all(|one| matches!(one, Found::Event(event) if event.kind == "refused"))
         );
-        let raw = find(&reader, &of_kind("outcome")).unwrap();
+        let raw = all(&reader, &of_kind("outcome")).unwrap();
         assert!(raw.len() > 2_500 && raw.iter().all(|one| matches!(one, Found::Event(_))), "{}", raw.len());
-        assert_eq!(find(&reader, &Filter::default()).unwrap().len(), 2_286);
+        assert_eq!(all(&reader, &Filter::default()).unwrap().len(), 2_286);
         if gateway.is_open() {
             gateway.close();
         }
@@ -112,8 +116,34 @@ fn an_entry_that_lacks_a_member_is_refused_with_its_place() {
     gateway.write(1, "intent", &serde_json::json!({"session": "0", "principal": "app"}));
     gateway.settle();
     let reader = Reader::open(&gateway.journal()).unwrap();
-    let error = find(&reader, &Filter::default()).unwrap_err().to_string();
+    let error = all(&reader, &Filter::default()).unwrap_err().to_string();
     assert!(error.contains("entry 1 of journal `civic/gateway-1`") && error.contains("missing field"), "{error}");
+}
+
+/// Neither a look without an end nor one that ends far away holds up what comes after it for long; nor is any lost.
+#[test]
+fn what_is_found_is_given_out_on_the_way() {
+    let mut gateway = Gateway::new("civic/gateway-1");
+    let lost = gateway.intent(0, "app", "m", &["public.person.name"]);
+    let late = gateway.intent(0, "app", "m", &["public.person.name"]);
+    let mut expected = vec![(lost, 0), (late, 7)];
+    for turn in 0..70_000 {
+        let intent = gateway.intent(turn, "app", "m", &["public.person.name"]);
+        let state = ["done", "suspended", "failed"][usize::try_from(turn % 3).unwrap()];
+        gateway.outcome(turn, intent, 2, state, &[]);
+        expected.push((intent, 2));
+    }
+    gateway.write(70_000, "unheard_of", &serde_json::json!({}));
+    gateway.outcome(70_000, late, 7, "done", &[]);
+    gateway.close();
+    let (reader, filter) = (Reader::open(&gateway.journal()).unwrap(), of_kind("intent"));
+    let mut finding = find(&reader, &filter);
+    let first = finding.next().unwrap().unwrap();
+    assert_eq!((first.place().2, finding.unknown_kinds()), (lost, 0), "it was given out before the end was read");
+    let rest = looks(finding.by_ref().collect::<Result<_, _>>().unwrap());
+    let found: Vec<_> = std::iter::once((lost, 0)).chain(rest.iter().map(|look| (look.first, look.rows))).collect();
+    assert!(found == expected, "{} looks", found.len());
+    assert_eq!(finding.unknown_kinds(), 1);
 }
 
 #[test]

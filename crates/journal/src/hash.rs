@@ -71,22 +71,22 @@ impl Peaks {
         self.size += 1;
     }
 
-    /// Number of leaves.
+    /// What [`Peaks::hashes`] gave for as many leaves; `None` where their number cannot be right.
     #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
+    pub fn restore(size: u64, peaks: Vec<Hash>) -> Option<Self> {
+        (u32::try_from(peaks.len()) == Ok(size.count_ones())).then_some(Self { size, peaks })
     }
 
-    /// The subtrees' hashes, largest first: with the number of leaves all that [`Peaks::restore`] needs.
+    /// The subtrees, largest first.
     #[must_use]
     pub fn hashes(&self) -> &[Hash] {
         &self.peaks
     }
 
-    /// As they were; `None` where so many leaves don't have so many subtrees.
+    /// Number of leaves.
     #[must_use]
-    pub fn restore(size: u64, peaks: Vec<Hash>) -> Option<Self> {
-        (peaks.len() == usize::try_from(size.count_ones()).ok()?).then_some(Self { size, peaks })
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The Merkle tree hash of all leaves so far.

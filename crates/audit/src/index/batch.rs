@@ -93,7 +93,7 @@ impl<'a> Batch<'a> {
                 let subjects = outcome.subjects.iter().map(|text| Pseudonym::parse(text)).collect::<Option<_>>();
                 let subjects =
                     subjects.ok_or_else(|| bad("a subject is not 22 characters of Base64 for URLs".into()))?;
-                let is_final = matches!(outcome.state, Stage::Done | Stage::Failed);
+                let is_final = matches!(outcome.state, Stage::Done | Stage::Failed | Stage::Suspended);
                 self.outcomes.push((index, Released { intent: outcome.intent, subjects, is_final }));
                 moment(&entry.time)?
             }

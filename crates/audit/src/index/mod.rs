@@ -27,7 +27,7 @@ use store::Kept;
 pub use ask::{Answer, Cursor, Page, Seen};
 
 /// Bundles that are verified and written in one transaction.
-const BLOCKS_AT_ONCE: u64 = 256;
+const BLOCKS_AT_ONCE: u64 = 2_048;
 const FILE: &str = "index.redb";
 /// redb's default is 1 GiB.
 const CACHE_BYTES: usize = 256 << 20;

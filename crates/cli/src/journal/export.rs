@@ -52,12 +52,13 @@ impl<'a> Chosen<'a> {
             failure(error.to_string(), hint)
         })?;
         let (mut entries, mut summary) = (BTreeSet::new(), String::new());
-        for one in &drieslot_audit::find(reader, &args.filter.to_filter())? {
-            match one {
+        for one in drieslot_audit::find(reader, &args.filter.to_filter()) {
+            let one = one?;
+            match &one {
                 Found::Look(look) => entries.extend(std::iter::once(look.first).chain(look.outcomes.iter().copied())),
                 Found::Event(event) => drop(entries.insert(event.index)),
             }
-            writeln!(summary, "{}", show::found_json(one)?)?;
+            writeln!(summary, "{}", show::found_json(&one)?)?;
         }
         if let Some(last) = entries.last().filter(|last| **last >= checkpoint.size) {
             let what = format!("entry {last} is not signed for yet: the checkpoint covers {} entries", checkpoint.size);
