@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use drieslot_journal::{JournalError, VerifyError};
+use drieslot_journal::{FollowError, JournalError, VerifyError};
 
 /// By who has to act.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,14 @@ pub enum AuditError {
         origin: String,
         /// What is wrong, and where.
         source: VerifyError,
+    },
+    /// What is new in the journal cannot be taken in.
+    #[error("{source}; keep a copy of the folder of journal `{origin}` as it is, and tell who relies on it")]
+    NotFollowed {
+        /// The journal.
+        origin: String,
+        /// What is wrong.
+        source: FollowError,
     },
     /// No key is known that may sign this journal.
     #[error(

@@ -133,6 +133,7 @@ fn open<'a>(folder: &Path, charter: &'a Charter) -> Result<Trusted<'a>> {
         AuditError::NotOfCharter { origin } => foreign(&origin),
         other @ (AuditError::Journal(_)
         | AuditError::Changed { .. }
+        | AuditError::NotFollowed { .. }
         | AuditError::Entry { .. }
         | AuditError::Link { .. }
         | AuditError::Index(_)

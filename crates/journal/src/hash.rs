@@ -72,14 +72,12 @@ impl Peaks {
     }
 
     /// What [`Peaks::hashes`] gave for as many leaves; `None` where their number cannot be right.
-    #[must_use]
-    pub fn restore(size: u64, peaks: Vec<Hash>) -> Option<Self> {
+    pub(crate) fn restore(size: u64, peaks: Vec<Hash>) -> Option<Self> {
         (u32::try_from(peaks.len()) == Ok(size.count_ones())).then_some(Self { size, peaks })
     }
 
     /// The subtrees, largest first.
-    #[must_use]
-    pub fn hashes(&self) -> &[Hash] {
+    pub(crate) fn hashes(&self) -> &[Hash] {
         &self.peaks
     }
 

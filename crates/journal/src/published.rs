@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::hash::Hash;
-use crate::source::{Relation, Tree, relation};
+use crate::source::Tree;
 use crate::writer::checkpoint_path;
-use crate::{Checkpoint, JournalError, Verifier, VerifyError, files, proof};
+use crate::{Checkpoint, JournalError, Verifier, files, proof};
 
 /// A journal as of one checkpoint.
 #[derive(Debug)]
@@ -57,22 +57,6 @@ impl Published {
     pub fn root_of(&self, size: u64) -> Result<Hash, JournalError> {
         self.covered(size)?;
         proof::root(&self.tree(), size)
-    }
-
-    /// Checks that the signed tree begins with `size` entries whose root the caller has computed.
-    ///
-    /// # Errors
-    /// [`VerifyError::RolledBack`]; [`VerifyError::Forked`] where it begins with others; [`VerifyError::Root`] where the tiles
-    /// are not those of the signed tree; errors of reading tiles.
-    pub fn begins_with(&self, size: u64, root: &Hash) -> Result<(), VerifyError> {
-        if size > self.checkpoint.size {
-            return Err(VerifyError::RolledBack { seen: size, now: self.checkpoint.size });
-        }
-        match relation(self.dir.as_path(), size, root, &self.checkpoint)? {
-            Relation::Beginning => Ok(()),
-            Relation::Other => Err(VerifyError::Forked { seen: size }),
-            Relation::Unsigned => Err(VerifyError::Root { size: self.checkpoint.size }),
-        }
     }
 
     /// That the first `old` entries are a prefix of the checkpoint's (RFC 6962 section 2.1.2).

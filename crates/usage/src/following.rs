@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use drieslot_audit::{AuditError, Index, is_of};
-use drieslot_journal::Verifier;
+use drieslot_audit::{Index, is_of};
+use drieslot_journal::{Verifier, successor};
 use drieslot_register::statement::Charter;
 
 use crate::UsageError;
@@ -37,6 +37,10 @@ struct Standing {
     trouble: Option<String>,
     logged: Option<Instant>,
     entries: u64,
+    /// The journal that this one goes on from, by its origin.
+    goes_on_from: Option<Arc<str>>,
+    /// The verifier key of the one that goes on from it.
+    successor: Option<String>,
 }
 
 impl Source {
@@ -45,18 +49,21 @@ impl Source {
     }
 
     fn step(&self, index: &Index) {
-        let mut followed = index.follow(&self.folder, &self.verifier);
-        if matches!(followed, Err(AuditError::Journal(_))) {
-            // A live writer replaces files at the edge of its tree.
-            followed = index.follow(&self.folder, &self.verifier);
-        }
+        let followed =
+            index.follow(&self.folder, &self.verifier).and_then(|reach| Ok((reach, successor(&self.folder)?)));
         let mut standing = self.standing();
         match followed {
-            Ok(reach) => {
+            Ok((reach, successor)) => {
                 if standing.trouble.take().is_some() {
                     tracing::info!(journal = self.verifier.name(), "the journal is as it should be again");
                 }
-                *standing = Standing { confirmed: Some(Instant::now()), entries: reach.entries, ..Standing::default() };
+                *standing = Standing {
+                    confirmed: Some(Instant::now()),
+                    entries: reach.entries,
+                    goes_on_from: reach.goes_on_from,
+                    successor,
+                    ..Standing::default()
+                };
             }
             Err(error) => {
                 let said = error.to_string();
@@ -108,6 +115,15 @@ impl Following {
         }
         for source in &self.sources {
             let (name, standing) = (source.verifier.name(), source.standing());
+            let is_here = |test: &dyn Fn(&Verifier) -> bool| self.sources.iter().any(|other| test(&other.verifier));
+            if let Some(old) = standing.goes_on_from.as_ref().filter(|old| !is_here(&|key| *key.name() == ***old)) {
+                return Err(format!(
+                    "journal `{name}` goes on from `{old}`, which is not followed: add it as a [[source]]"
+                ));
+            }
+            if let Some(new) = standing.successor.as_ref().filter(|new| !is_here(&|key| key.vkey() == **new)) {
+                return Err(format!("journal `{name}` has ended, and {new} goes on from it: add it as a [[source]]"));
+            }
             if let Some(trouble) = &standing.trouble {
                 return Err(format!("journal `{name}`: {trouble}"));
             }

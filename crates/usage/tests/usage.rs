@@ -412,5 +412,10 @@ async fn where_an_answer_would_not_be_whole_there_is_none() {
     running.until("well").await;
     let (status, said) = running.refused(json!({"subject": BERT})).await;
     assert!(status == 503 && said.contains("the key of subjects cannot be had"), "{said}");
+    // A journal that goes on from one that nobody named.
+    let body = json!({"origin": "agency.example/gateway-0", "key": scene.gateways[1].verifier().vkey(), "why": "lost"});
+    scene.gateways[1].write(9, "link", &body);
+    scene.checkpoints();
+    running.until("goes on from `agency.example/gateway-0`, which is not followed").await;
     running.stop();
 }

@@ -9,9 +9,9 @@ use serde::de::IgnoredAny;
 
 use super::store::{OPEN, Place, SAID, SAID_BY_HASH, SAW, damaged};
 use super::{Pseudonym, Said};
-use crate::AuditError;
 use crate::body::{self, Intent, Outcome, Stage};
 use crate::filter::kind;
+use crate::{AuditError, Link};
 
 /// Some entries, in their order.
 pub(super) struct Batch<'a> {
@@ -23,6 +23,7 @@ pub(super) struct Batch<'a> {
     /// With the indexes of their entries.
     outcomes: Vec<(u64, Released)>,
     last: Option<Timestamp>,
+    goes_on_from: Option<String>,
     unknown_kinds: u64,
     without_subject: u64,
 }
@@ -44,6 +45,7 @@ impl<'a> Batch<'a> {
             said: HashMap::new(),
             outcomes: Vec::new(),
             last: None,
+            goes_on_from: None,
             unknown_kinds: 0,
             without_subject: 0,
         }
@@ -51,6 +53,10 @@ impl<'a> Batch<'a> {
 
     pub(super) fn last(&self) -> Option<Timestamp> {
         self.last
+    }
+
+    pub(super) fn goes_on_from(&self) -> Option<String> {
+        self.goes_on_from.clone()
     }
 
     pub(super) fn unknown_kinds(&self) -> u64 {
@@ -95,6 +101,11 @@ impl<'a> Batch<'a> {
                     subjects.ok_or_else(|| bad("a subject is not 22 characters of Base64 for URLs".into()))?;
                 let is_final = matches!(outcome.state, Stage::Done | Stage::Failed | Stage::Suspended);
                 self.outcomes.push((index, Released { intent: outcome.intent, subjects, is_final }));
+                moment(&entry.time)?
+            }
+            "link" => {
+                let entry = entry::decode_as::<Link>(bytes)?;
+                self.goes_on_from = Some(entry.body.origin);
                 moment(&entry.time)?
             }
             other => {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use drieslot_journal::{Block, Published, Reader, Verifier, VerifyError, hash};
+use drieslot_journal::{Checkpoint, FollowError, Reader, Verifier};
 use jiff::Timestamp;
 use redb::{Database, ReadableDatabase};
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,10 @@ use store::Kept;
 
 pub use ask::{Answer, Cursor, Page, Seen};
 
-/// Bundles that are verified and written in one transaction.
-const BLOCKS_AT_ONCE: u64 = 2_048;
+/// Entries that are read and verified at once.
+const ENTRIES_A_PART: u64 = 16_384;
+/// Such parts in one transaction: pseudonyms come in no order, so each transaction touches much of the tree.
+const PARTS_A_STEP: u64 = 32;
 const FILE: &str = "index.redb";
 /// redb's default is 1 GiB.
 const CACHE_BYTES: usize = 256 << 20;
@@ -88,6 +90,8 @@ pub struct Reach {
     pub entries: u64,
     /// When the last of them was written.
     pub until: Option<Timestamp>,
+    /// The journal that it goes on from, by its origin.
+    pub goes_on_from: Option<Arc<str>>,
     /// How many of them are of a kind that this version does not know.
     pub unknown_kinds: u64,
     /// How many of them released rows that are tied to nobody.
@@ -124,61 +128,49 @@ impl Index {
     /// Takes in what the journal in a folder has signed since. What fails leaves the index as it was, or with a part of it.
     ///
     /// # Errors
-    /// [`AuditError::Changed`] for a journal that shrank, has another history, or does not hold what it signed;
+    /// [`AuditError::NotFollowed`] for a journal that shrank, has another history, or does not hold what it signed;
     /// [`AuditError::Journal`], [`AuditError::Entry`], [`AuditError::Index`].
     pub fn follow(&self, folder: &Path, verifier: &Verifier) -> Result<Reach, AuditError> {
         let mut kept = self.kept(verifier)?;
-        let changed = |source| AuditError::Changed { origin: verifier.name().to_owned(), source };
         loop {
-            // Anew for each step: of a live journal, tiles at the edge do not stay.
-            let published = Published::open(folder, verifier)?;
-            let edge = kept.edge()?;
-            published.begins_with(kept.size, &edge.root()).map_err(changed)?;
-            if kept.size == published.checkpoint().size {
-                return Ok(kept.reach(verifier.name()));
+            // Of a live journal, the tiles at the edge do not stay: whatever is not there is looked for once more.
+            let stepped = self.step(folder, verifier, &kept).or_else(|_| self.step(folder, verifier, &kept))?;
+            match stepped {
+                Some(more) => kept = more,
+                None => return Ok(kept.reach(verifier.name())),
             }
-            kept = self.step(folder, verifier, &published, kept, edge)?;
         }
     }
 
-    /// Some bundles. Order: entries are hashed and gathered; their hash is checked against the signed tree; then all of it,
-    /// and how far the index reaches, become durable together or not at all.
-    fn step(
-        &self,
-        folder: &Path,
-        verifier: &Verifier,
-        published: &Published,
-        mut kept: Kept,
-        mut edge: hash::Peaks,
-    ) -> Result<Kept, AuditError> {
-        let origin = verifier.name();
-        let begun = kept.size;
-        let first = begun / Block::ENTRIES;
-        let until = published.checkpoint().size.min((first + BLOCKS_AT_ONCE) * Block::ENTRIES);
+    /// Some entries; `None` where there are no more. Order: they are known to be what was signed; then all of them, and how far
+    /// the index reaches, become durable together or not at all.
+    fn step(&self, folder: &Path, verifier: &Verifier, kept: &Kept) -> Result<Option<Kept>, AuditError> {
         let reader = Reader::open(folder)?;
-        let mut batch = Batch::new(origin, kept.number);
-        for number in first..until.div_ceil(Block::ENTRIES) {
-            let block = reader.block(number)?;
-            for (index, bytes) in block.entries().filter(|(index, _)| (begun..until).contains(index)) {
-                edge.push(hash::leaf(bytes));
-                batch.take(index, bytes)?;
+        let checkpoint = Checkpoint::open(reader.note(), verifier)?;
+        let mut followed = kept.followed()?;
+        let mut batch = Batch::new(verifier.name(), kept.number);
+        for _ in 0..PARTS_A_STEP {
+            let entries = match followed.next(&reader, &checkpoint, ENTRIES_A_PART) {
+                Ok(entries) => entries,
+                // What was had before is whole.
+                Err(_) if followed.size() > kept.size => break,
+                Err(FollowError::Journal(error)) => return Err(error.into()),
+                Err(source) => return Err(AuditError::NotFollowed { origin: verifier.name().to_owned(), source }),
+            };
+            if entries.is_empty() {
+                break;
             }
+            entries.iter().try_for_each(|(index, bytes)| batch.take(*index, bytes))?;
         }
-        let signed = match edge.size() == until {
-            true => published.begins_with(until, &edge.root()),
-            false => Err(VerifyError::Lost { signed: until, found: edge.size() }),
-        };
-        let changed = |error| match matches!(error, VerifyError::Forked { .. }) {
-            true => VerifyError::Root { size: until },
-            false => error,
-        };
-        signed.map_err(|error| AuditError::Changed { origin: origin.to_owned(), source: changed(error) })?;
-        kept.grow(&edge, &batch);
+        if followed.size() == kept.size {
+            return Ok(None);
+        }
+        let kept = kept.grown(&followed, &batch);
         let transaction = store::begin(&self.db).map_err(AuditError::index)?;
         batch.write(&transaction)?;
         store::keep(&transaction, &verifier.vkey(), &kept)?;
         transaction.commit().map_err(AuditError::index)?;
-        Ok(kept)
+        Ok(Some(kept))
     }
 
     fn kept(&self, verifier: &Verifier) -> Result<Kept, AuditError> {

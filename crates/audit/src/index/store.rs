@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use drieslot_journal::hash::{Hash, Peaks};
+use drieslot_journal::Followed;
+use drieslot_journal::hash::Hash;
 use jiff::Timestamp;
 use redb::{Database, ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -76,28 +77,36 @@ pub(super) struct Kept {
     /// Of the tree of those entries, in Base64.
     peaks: Vec<String>,
     until: Option<Timestamp>,
+    /// Origin.
+    goes_on_from: Option<String>,
     unknown_kinds: u64,
     without_subject: u64,
 }
 
 impl Kept {
-    pub(super) fn edge(&self) -> Result<Peaks, AuditError> {
+    pub(super) fn followed(&self) -> Result<Followed, AuditError> {
         let read = |text: &String| STANDARD.decode(text).ok().and_then(|bytes| Hash::try_from(bytes).ok());
         let peaks = self.peaks.iter().map(read).collect::<Option<Vec<_>>>();
-        peaks.and_then(|peaks| Peaks::restore(self.size, peaks)).ok_or_else(damaged)
+        peaks.and_then(|peaks| Followed::restore(self.size, peaks)).ok_or_else(damaged)
     }
 
-    pub(super) fn grow(&mut self, edge: &Peaks, batch: &Batch<'_>) {
-        self.size = edge.size();
-        self.peaks = edge.hashes().iter().map(|hash| STANDARD.encode(hash)).collect();
-        self.until = batch.last().or(self.until);
-        self.unknown_kinds += batch.unknown_kinds();
-        self.without_subject += batch.without_subject();
+    /// With the entries of a batch.
+    pub(super) fn grown(&self, followed: &Followed, batch: &Batch<'_>) -> Self {
+        Self {
+            number: self.number,
+            size: followed.size(),
+            peaks: followed.hashes().iter().map(|hash| STANDARD.encode(hash)).collect(),
+            until: batch.last().or(self.until),
+            goes_on_from: batch.goes_on_from().or_else(|| self.goes_on_from.clone()),
+            unknown_kinds: self.unknown_kinds + batch.unknown_kinds(),
+            without_subject: self.without_subject + batch.without_subject(),
+        }
     }
 
     pub(super) fn reach(&self, origin: &str) -> Reach {
         let Self { size, until, unknown_kinds, without_subject, .. } = *self;
-        Reach { journal: Arc::from(origin), entries: size, until, unknown_kinds, without_subject }
+        let goes_on_from = self.goes_on_from.as_deref().map(Arc::from);
+        Reach { journal: Arc::from(origin), entries: size, until, goes_on_from, unknown_kinds, without_subject }
     }
 }
 

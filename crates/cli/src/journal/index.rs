@@ -23,7 +23,7 @@ pub(crate) fn index(args: &JournalIndexArgs) -> Result<()> {
 
 /// How far an index reaches in one journal, and what it cannot tell.
 pub(super) fn reaches(reach: &Reach) -> String {
-    let Reach { journal, entries, until, unknown_kinds, without_subject } = reach;
+    let Reach { journal, entries, until, unknown_kinds, without_subject, .. } = reach;
     let until = until.map(|time| format!(" until {}", show::short_time(&time.to_string()))).unwrap_or_default();
     let mut text =
         format!("{journal}: {entries} entries{until}; {without_subject} released rows that are tied to nobody");
