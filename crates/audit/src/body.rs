@@ -180,9 +180,10 @@ pub struct Asked {
 /// Whether this version of Drieslot writes entries of that kind.
 #[must_use]
 pub fn is_known(kind: &str) -> bool {
-    const KINDS: [&str; 15] = [
+    const KINDS: [&str; 18] = [
         "intent",
         "outcome",
+        "definition",
         "refused",
         "alarm",
         "firewall",
@@ -196,6 +197,8 @@ pub fn is_known(kind: &str) -> bool {
         "signature",
         "usage",
         "link",
+        "prune",
+        "administration",
     ];
     KINDS.contains(&kind)
 }

@@ -130,7 +130,7 @@ fn readers_say_so(trial: &Trial) {
     assert!(found.status.success() && said.contains("the entries before 2816 were pruned"), "{said}");
     let found = String::from_utf8(found.stdout).unwrap();
     assert!(!found.contains("no mandate 2815\"") && found.contains("no mandate 2816\""));
-    let prune = found.lines().filter(|line| line.contains("\"kind\":\"prune\"")).next_back().unwrap();
+    let prune = found.lines().rfind(|line| line.contains("\"kind\":\"prune\"")).unwrap();
     let prune: serde_json::Value = serde_json::from_str(prune).unwrap();
     assert_eq!((&prune["body"]["who"], &prune["body"]["before"]), (&json!("Sam Peeters"), &json!(2816)));
     let tail = trial.drieslot_ok(["journal", "tail", "--json", "-n", "100000", &journal]);
