@@ -221,12 +221,13 @@ impl Drop for Agent {
     }
 }
 
-#[test]
-fn a_register_with_a_second_charter_and_evidence_is_verified_too() {
-    let trial = Trial::small();
+fn public(trial: &Trial, who: &str) -> String {
+    trial.officer_key(who).with_extension("pub").display().to_string()
+}
+
+/// Another officer of access, whose RSA key an agent holds, and a security consultant.
+fn change_charter(trial: &Trial) -> Agent {
     let register = trial.register_toml();
-    let (rsa, consultant) = (make_key_of(&trial, "rsa", "rsa -b 3072"), make_key(&trial, "consultant"));
-    let public = |who: &str| trial.officer_key(who).with_extension("pub").display().to_string();
     let said = trial.drieslot_ok([
         "charter",
         "next",
@@ -237,9 +238,9 @@ fn a_register_with_a_second_charter_and_evidence_is_verified_too() {
         "--remove",
         "Bilal Haddad",
         "--person",
-        &format!("access:Aïcha Reza={}", public("rsa")),
+        &format!("access:Aïcha Reza={}", public(trial, "rsa")),
         "--person",
-        &format!("security-consultant:Nele Wouters={}", public("consultant")),
+        &format!("security-consultant:Nele Wouters={}", public(trial, "consultant")),
         "--purpose",
         "court_order",
     ]);
@@ -253,7 +254,7 @@ fn a_register_with_a_second_charter_and_evidence_is_verified_too() {
     ] {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
-    let agent = Agent::with(&trial, "rsa");
+    let agent = Agent::with(trial, "rsa");
     let path = trial.folder.path().join("charter-2.toml").display().to_string();
     let key = trial.officer_key("structure").display().to_string();
     let said = trial.drieslot_ok(["sign", &path, "--key", &key, "--register", &register]);
@@ -261,15 +262,19 @@ fn a_register_with_a_second_charter_and_evidence_is_verified_too() {
     for duty in ["access", "keys", "head", "consultant"] {
         trial.drieslot_ok(["sign", &path, "--key", &trial.officer_key(duty).display().to_string()]);
     }
-    agent.drieslot(&trial, &["sign", &path, "--agent", &public("rsa")]);
+    agent.drieslot(trial, &["sign", &path, "--agent", &public(trial, "rsa")]);
     trial.submit(&path);
+    agent
+}
 
-    // Whoever came by that charter counts: the RSA key in a no, and the consultant in an attestation.
-    trial.sign_and_submit("waits.toml", &mandate(&trial, "waits"), &["structure", "keys"]);
+/// Whoever came by that charter counts: the RSA key in a no, and the consultant in an attestation.
+fn use_the_new_duties(trial: &Trial, agent: &Agent) {
+    let register = trial.register_toml();
+    trial.sign_and_submit("waits.toml", &mandate(trial, "waits"), &["structure", "keys"]);
     let why = ["--why", "not needed", "--register", &register];
-    let said = agent.drieslot(&trial, &[&["deny", "waits", "--agent", &public("rsa")][..], &why].concat());
+    let said = agent.drieslot(trial, &[&["deny", "waits", "--agent", &public(trial, "rsa")][..], &why].concat());
     assert!(said.contains("mandate `waits` never takes effect"), "{said}");
-    let tenant = &statement(&trial, "charter.toml")["tenant"];
+    let tenant = &statement(trial, "charter.toml")["tenant"];
     let attested = format!(
         "kind = \"attestation\"\ntenant = {tenant}\nid = \"att-1\"\nissued = \"2026-01-04T00:00:00Z\"\n\
          criterion = \"C01\"\nfinding = \"met\"\nwho = \"Nele Wouters\"\nwhy = \"the plan was read\"\n\
@@ -286,7 +291,15 @@ fn a_register_with_a_second_charter_and_evidence_is_verified_too() {
     );
     let said = trial.sign_and_submit("att.toml", &attested, &["consultant"]);
     assert!(said.contains("in force"), "{said}");
+}
 
+#[test]
+fn a_register_with_a_second_charter_and_evidence_is_verified_too() {
+    let trial = Trial::small();
+    let register = trial.register_toml();
+    let (rsa, consultant) = (make_key_of(&trial, "rsa", "rsa -b 3072"), make_key(&trial, "consultant"));
+    let agent = change_charter(&trial);
+    use_the_new_duties(&trial, &agent);
     let first = std::fs::read(trial.data().join("statements/charter.toml")).unwrap();
     let charter = drieslot_register::Hex32(drieslot_journal::hash::sha256(&first)).to_string();
     let out = trial.folder.path().join("export");

@@ -187,8 +187,8 @@ fn lines(charter: &Charter) -> BTreeMap<String, String> {
         ("witness_faults", charter.witness_faults.map(|number| number.to_string())),
         ("witness_grace_s", charter.witness_grace_s.map(|number| number.to_string())),
     ];
-    for (name, number) in numbers {
-        number.map(|number| say(name.to_owned(), number));
+    for (name, number) in numbers.into_iter().filter_map(|(name, number)| Some((name, number?))) {
+        say(name.to_owned(), number);
     }
     say("register".into(), format!("key {}, tls {}", shown(&charter.register.key), charter.register.tls));
     all
