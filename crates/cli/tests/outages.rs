@@ -77,35 +77,47 @@ impl Drop for SmallDisk {
     }
 }
 
-#[test]
-fn a_full_disk_under_the_journal_stops_all_access_to_protected_data() {
+/// Puts the journal of a stopped part on a small disk; `None` where that cannot be.
+fn on_a_small_disk(trial: &Trial, part: &str) -> Option<SmallDisk> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: a full disk takes root to mount a small one");
-        return;
+        return None;
     }
-    let mut trial = apart();
-    trial.stop_part("gateway");
-    let journal = trial.journal("gateway");
-    let beside = trial.data().join("gateway/journal.kept");
+    let journal = trial.journal(part);
+    let beside = journal.with_extension("kept");
     std::fs::rename(&journal, &beside).unwrap();
     std::fs::create_dir(&journal).unwrap();
-    let Some(_disk) = SmallDisk::mount(&journal) else {
+    let Some(disk) = SmallDisk::mount(&journal) else {
         eprintln!("SKIPPED: no small file system can be mounted here");
-        return;
+        return None;
     };
-    let owner = Command::new("chown").args(["-R", "--reference"]).arg(&beside).arg(&journal).status().unwrap();
-    assert!(owner.success());
+    let copied = Command::new("cp").arg("-a").arg(beside.join(".")).arg(&journal).status().unwrap();
+    assert!(copied.success());
+    Some(disk)
+}
+
+/// Until nothing fits any more.
+fn fill(journal: &std::path::Path) {
+    let filler = std::fs::File::create(journal.join("filler")).unwrap();
+    let piece = vec![0_u8; 4096];
+    while (&filler).write_all(&piece).is_ok() {}
+    // An open file keeps its blocks even when it is removed.
+    drop(filler);
+}
+
+#[test]
+fn a_full_disk_under_the_journal_stops_all_access_to_protected_data() {
+    let mut trial = apart();
+    trial.stop_part("gateway");
+    let Some(_disk) = on_a_small_disk(&trial, "gateway") else { return };
+    let journal = trial.journal("gateway");
     trial.start_part("gateway");
     std::thread::sleep(Duration::from_millis(300));
     let said = std::fs::read_to_string(trial.folder.path().join("gateway.apart.log")).unwrap();
     assert!(!said.contains("error: "), "{said}");
     let mut session = trial.raw_session();
     session.still_works();
-    let filler = std::fs::File::create(journal.join("filler")).unwrap();
-    let piece = vec![0_u8; 4096];
-    while (&filler).write_all(&piece).is_ok() {}
-    // An open file keeps its blocks even when it is removed.
-    drop(filler);
+    fill(&journal);
     let mut refused = 0;
     let mut last = String::new();
     // The page under way at the journal's end may still take some entries.
@@ -142,4 +154,60 @@ fn a_full_disk_under_the_journal_stops_all_access_to_protected_data() {
     trial.raw_session().still_works();
     trial.check_journals();
     trial.stop_part("gateway");
+}
+
+/// Shares that a custodian's journal says were given.
+fn granted(trial: &Trial) -> usize {
+    let journal = trial.journal("custodian-access").display().to_string();
+    let found = trial.drieslot_ok(["journal", "find", "--json", "--kind", "share", &journal]);
+    found.lines().filter(|line| line.contains("granted")).count()
+}
+
+#[test]
+fn a_full_disk_under_a_custodians_journal_gives_no_share_and_loses_none() {
+    const READ: &str = "SELECT family_name FROM person WHERE person_id = 1";
+    let mut trial = apart();
+    trial.stop_part("custodian-access");
+    let Some(_disk) = on_a_small_disk(&trial, "custodian-access") else { return };
+    let journal = trial.journal("custodian-access");
+    trial.start_part("custodian-access");
+    let started = Instant::now();
+    // A gateway that starts anew has no keys: it asks.
+    trial.stop_part("gateway");
+    trial.start_part("gateway");
+    while !trial.app(READ).ok {
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", trial.app(READ));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    let before = granted(&trial);
+    assert!(before > 0);
+    fill(&journal);
+    // The page under way may take some more, until a checkpoint is due.
+    let refused = loop {
+        assert!(started.elapsed() < Duration::from_secs(60), "shares are given though the disk is full");
+        trial.stop_part("gateway");
+        trial.start_part("gateway");
+        std::thread::sleep(Duration::from_millis(1_200));
+        let said = trial.app(READ);
+        if !said.ok {
+            break said;
+        }
+    };
+    assert!(refused.err.contains("custodian of access"), "{refused:?}");
+    assert!(!refused.out.contains("Peeters"), "{refused:?}");
+    let log = std::fs::read_to_string(trial.folder.path().join("custodian-access.apart.log")).unwrap();
+    assert!(log.contains("No space left on device"), "{log}");
+    assert!(granted(&trial) >= before, "shares that were given are not in the journal any more");
+    // Room, and a restart.
+    std::fs::remove_file(journal.join("filler")).unwrap();
+    trial.stop_part("custodian-access");
+    trial.start_part("custodian-access");
+    let started = Instant::now();
+    while !trial.app(READ).ok {
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", trial.app(READ));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(granted(&trial) > before);
+    trial.check_journals();
+    trial.stop_part("custodian-access");
 }

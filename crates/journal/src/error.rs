@@ -144,7 +144,7 @@ pub enum JournalError {
     },
     /// The files are damaged or were tampered with.
     #[error(
-        "{}: {why}; keep this folder as evidence, and start a new journal folder whose first entry names the old one",
+        "{}: {why}; keep this folder as evidence, and begin a new journal with `drieslot journal succeed --why damaged`",
         path.display()
     )]
     Corrupt {
@@ -155,7 +155,7 @@ pub enum JournalError {
     },
     /// Fewer entries on disk than were signed for.
     #[error(
-        "entries are missing: checkpoint or tiles speak of {signed} entries, the disk holds {found}; the files were rolled back or lost; keep this folder as evidence, and start a new journal folder whose first entry names the old one"
+        "entries are missing: checkpoint or tiles speak of {signed} entries, the disk holds {found}; the files were rolled back or lost; keep this folder as evidence, and begin a new journal with `drieslot journal succeed --why damaged`"
     )]
     Lost {
         /// Entries that the signed checkpoint names, or of which tiles exist.

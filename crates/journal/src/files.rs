@@ -65,6 +65,14 @@ pub(crate) fn replace_deep(path: &Path, content: &[u8], sync: Sync) -> Result<()
     replace(path, content, sync)
 }
 
+/// Writes a file, without a sync, unless it is there with this content.
+pub(crate) fn ensure(path: &Path, content: &[u8]) -> Result<(), JournalError> {
+    match read_if_there(path)? {
+        Some(found) if found == content => Ok(()),
+        Some(_) | None => replace_deep(path, content, Sync::Later),
+    }
+}
+
 /// Gives a folder, whose content is on the disk, its name.
 pub(crate) fn move_folder(from: &Path, to: &Path) -> Result<(), JournalError> {
     step("rename", to).and_then(|()| fs::rename(from, to)).map_err(JournalError::io("rename into place", to))?;

@@ -143,6 +143,39 @@ fn killed_again_and_again(durability: &str) {
     check(&folder, next);
 }
 
+/// Kills the writer within a moment after it has begun or ended a renewal; whether the file was a new one then.
+fn kill_in_renewal(folder: &Folder, wait: Duration) -> bool {
+    let before = base(folder);
+    let mut child = writer_command(&folder.0, "fsync", None).stdout(Stdio::null()).spawn().unwrap();
+    let (new, started) = (folder.journal().join("wal.new"), Instant::now());
+    // At its start it writes the file anew too, with the same beginning.
+    std::thread::sleep(Duration::from_millis(60));
+    while !new.exists() && base(folder) == before {
+        assert!(started.elapsed() < Duration::from_secs(60), "the write-ahead file is never renewed");
+        std::thread::yield_now();
+    }
+    std::thread::sleep(wait);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    base(folder) != before
+}
+
+#[test]
+fn a_writer_that_is_killed_in_a_renewal_loses_nothing() {
+    let folder = Folder::new();
+    folder.open().unwrap().0.close().unwrap();
+    let (mut size, mut renewed) = (0, 0);
+    for turn in 0..12 {
+        renewed += u32::from(kill_in_renewal(&folder, Duration::from_micros(turn * 170)));
+        size = check(&folder, size);
+        let (journal, recovered) = Journal::open(&folder.journal(), folder.config()).unwrap();
+        assert_eq!(recovered.entries, size);
+        drop(journal);
+        check(&folder, size);
+    }
+    assert!((1..12).contains(&renewed), "of 12 renewals {renewed} were done when it was killed");
+}
+
 /// First entry of the write-ahead file.
 fn base(folder: &Folder) -> u64 {
     let mut head = [0; 16];
