@@ -7,7 +7,7 @@ use drieslot_audit::{Event, Found, Look};
 use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use crate::up::screen::shortened;
+use crate::up::screen::{legible, shortened};
 
 /// Longest text of a member of a body, in a table.
 const MEMBER_WIDTH: usize = 80;
@@ -215,7 +215,7 @@ impl Screen {
 /// As wide as its widest text, within a limit.
 pub(super) fn widths(titles: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
     let width_of = |at: usize, title: &str| {
-        let texts = rows.iter().filter_map(|row| row.get(at)).map(|text| text.width());
+        let texts = rows.iter().filter_map(|row| row.get(at)).map(|text| legible(text).width());
         texts.chain([title.width()]).max().unwrap_or(0).min(COLUMN_WIDTH)
     };
     titles.iter().enumerate().map(|(at, title)| width_of(at, title)).collect()

@@ -10,9 +10,31 @@ pub(crate) fn heading(text: &str) {
     println!("\n── {text} {}", "─".repeat(rule));
 }
 
+/// Characters that change how others are shown, or are not shown: a name could pass for another one by them.
+const fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// A text in one line, with a name in place of each character that is not shown as one.
+pub(crate) fn legible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => shown.push(' '),
+            c if c.is_control() || is_unseen(c) => shown.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// A text cut to `width` columns.
 pub(crate) fn shortened(text: &str, width: usize) -> String {
-    let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let one_line = legible(text);
     if one_line.width() <= width {
         return one_line;
     }
@@ -78,6 +100,10 @@ mod tests {
         assert_eq!(shortened("王秀英", 5), "王秀…");
         assert_eq!(shortened("Şükran", 6), "Şükran");
         assert_eq!(shortened("a\nb", 9), "a b");
+        // A right-to-left override, an escape of the terminal's, a space without width.
+        assert_eq!(shortened("Els\u{202e}snevetS", 99), "Els<U+202E>snevetS");
+        assert_eq!(shortened("\u{1b}[2J\u{200b}x", 99), "<U+001B>[2J<U+200B>x");
+        assert_eq!(shortened("أحمد a\u{301}", 99), "أحمد a\u{301}", "what letters are made of stays");
         assert!(shortened("𓀀é\u{301}long text", 5).width() <= 5);
     }
 }
