@@ -2,6 +2,7 @@
 //!
 //! Who can change the program can leave it out; the entry tells of those who use the program as it is.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -44,13 +45,9 @@ impl Place {
         Self { folder: folder.into(), origin: origin + JOURNAL_SUFFIX, key }
     }
 
-    /// Opens the journal for one entry, which is durable when this returns.
-    fn append(&self, body: &Body<'_>) -> Result<(), JournalError> {
+    fn open(&self) -> Result<Journal, JournalError> {
         let config = JournalConfig::new(&self.origin, IdentityKey::load(&self.key)?);
-        let (journal, _) = Journal::open(&self.folder, config)?;
-        let index = journal.append(entry::encode("administration", &Timestamp::now().to_string(), body)?)?;
-        journal.wait_durable(index)?;
-        journal.close()
+        Journal::open(&self.folder, config).map(|(journal, _)| journal)
     }
 }
 
@@ -73,7 +70,7 @@ struct Used {
     sha256: String,
 }
 
-/// A command that has begun.
+/// A command that begins, or has begun.
 pub(crate) struct Administration {
     place: Place,
     command: &'static str,
@@ -81,32 +78,55 @@ pub(crate) struct Administration {
     user: String,
     uid: u32,
     files: Vec<Used>,
+    begun: Cell<bool>,
 }
 
 impl Administration {
     /// Says that a command begins, and what it rests on. It must not go on where this fails.
     pub(crate) fn begin(place: Place, command: &'static str, rests_on: &[&Path]) -> Result<Self> {
+        let begun = Self::new(place, command, rests_on)?;
+        let journal = begun.place.open()?;
+        begun.begin_in(&journal)?;
+        journal.close()?;
+        Ok(begun)
+    }
+
+    /// A command whose part opens the journal itself, and then [begins](Self::begin_in).
+    pub(crate) fn new(place: Place, command: &'static str, rests_on: &[&Path]) -> Result<Self> {
         let used = |path: &&Path| {
             let sha256 = Hex32::sha256(&files::read(path)?).to_string();
             Ok(Used { file: path.display().to_string(), sha256 })
         };
         let uid = rustix::process::getuid().as_raw();
         let typed = std::env::args_os().skip(1).take(MAX_ARGUMENTS);
-        let begun = Self {
+        Ok(Self {
             place,
             command,
             arguments: typed.map(|one| one.to_string_lossy().chars().take(MAX_ARGUMENT_CHARS).collect()).collect(),
             user: user(uid),
             uid,
             files: rests_on.iter().map(used).collect::<Result<_>>()?,
-        };
-        begun.append("begun")?;
-        Ok(begun)
+            begun: Cell::new(false),
+        })
     }
 
-    /// Says how it ended, and gives that.
+    /// Says that it begins, in its journal.
+    pub(crate) fn begin_in(&self, journal: &Journal) -> Result<(), JournalError> {
+        self.append(journal, "begun")?;
+        self.begun.set(true);
+        Ok(())
+    }
+
+    /// Says how it ended, and gives that; nothing of one that never began.
     pub(crate) fn end<T>(self, outcome: Result<T>) -> Result<T> {
-        let said = self.append(if outcome.is_ok() { "done" } else { "failed" });
+        if !self.begun.get() {
+            return outcome;
+        }
+        let state = if outcome.is_ok() { "done" } else { "failed" };
+        let said = self.place.open().and_then(|journal| {
+            self.append(&journal, state)?;
+            journal.close()
+        });
         match (outcome, said) {
             (Err(error), Err(unsaid)) => {
                 tracing::error!(error = %unsaid, "the journal does not say how the command ended");
@@ -117,9 +137,12 @@ impl Administration {
         }
     }
 
-    fn append(&self, state: &str) -> Result<(), JournalError> {
-        let Self { place, command, arguments, user, uid, files } = self;
-        place.append(&Body { command, arguments, user, uid: *uid, version: env!("CARGO_PKG_VERSION"), files, state })
+    /// One entry, which is durable when this returns.
+    fn append(&self, journal: &Journal, state: &str) -> Result<(), JournalError> {
+        let Self { command, arguments, user, uid, files, .. } = self;
+        let body = Body { command, arguments, user, uid: *uid, version: env!("CARGO_PKG_VERSION"), files, state };
+        let index = journal.append(entry::encode("administration", &Timestamp::now().to_string(), &body)?)?;
+        journal.wait_durable(index)
     }
 }
 

@@ -50,14 +50,16 @@ pub(crate) async fn register(args: &ServeArgs) -> Result<()> {
 /// `drieslot gateway run`
 pub(crate) async fn gateway(args: &ServeArgs) -> Result<()> {
     let config = gateway_config(&args.config)?;
-    let administration = Administration::begin(Place::of_gateway(&config), "gateway run", &[&args.config])?;
+    let administration = Administration::new(Place::of_gateway(&config), "gateway run", &[&args.config])?;
+    let begin = |journal: &drieslot_journal::Journal| administration.begin_in(journal);
     let until_input_closes = args.until_input_closes;
     let stop = async move {
         if let Err(error) = until_stopped(until_input_closes).await {
             tracing::error!(%error, "stopping, for signals cannot be handled");
         }
     };
-    administration.end(drieslot_gateway::run(config, clock(), stop).await.map_err(Into::into))
+    let ended = drieslot_gateway::run(config, clock(), begin, stop).await;
+    administration.end(ended.map_err(Into::into))
 }
 
 fn usage_config(path: &Path) -> Result<UsageConfig> {

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::witnesses::read;
+use common::witnesses::{read, within};
 use common::{Trial, data};
 use drieslot_register::Hex32;
 use serde_json::{Value, json};
@@ -46,8 +46,10 @@ fn commands_on_a_parts_host_leave_entries() {
     let mut trial = Trial::small();
     trial.take_apart(|config| format!("{config}\n# looked through\n"));
     for (part, command) in [("gateway", "gateway run"), ("custodian-keys", "custodian run")] {
-        let found = administered(&trial, &trial.journal(part), command);
-        assert!(found.len() >= 3 && states(&found).ends_with(&["begun", "done", "begun"]), "{part}: {found:?}");
+        // It listens before it writes.
+        let now = || administered(&trial, &trial.journal(part), command);
+        within(20, part, || states(&now()).ends_with(&["begun", "done", "begun"]));
+        let found = now();
         assert_eq!(found.last().unwrap().1, rests_on(&trial.data().join(part).join("config.toml")));
         let changed = found[0].1[0]["sha256"] != found.last().unwrap().1[0]["sha256"];
         assert_eq!(changed, part == "gateway", "a changed configuration shows");

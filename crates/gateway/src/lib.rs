@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 use drieslot_custodian::client::Keyring;
-use drieslot_journal::{IdentityKey, Journal, Verifier as JournalVerifier};
+use drieslot_journal::{IdentityKey, Journal, JournalError, Verifier as JournalVerifier};
 use drieslot_link::TlsIdentity;
 use drieslot_register::follow::{Follower, check_journal};
 use drieslot_witness::Cosigning;
@@ -121,8 +121,13 @@ impl Shared {
 }
 
 /// Serves until `stop` completes; then no session is accepted any more, those under way are ended, and the journal
-/// is closed.
-pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -> Result<(), GatewayError> {
+/// is closed. `begin` writes who runs it into the journal, before anything else is.
+pub async fn run(
+    config: Config,
+    clock: Clock,
+    begin: impl FnOnce(&Journal) -> Result<(), JournalError>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), GatewayError> {
     let (acceptor, binding) = tls::acceptor(&config)?;
     let connector = Connector::new(&config.backend)?;
     let end_users = Arc::new(EndUsers::new(&config.token_issuers, Arc::clone(&clock))?);
@@ -133,6 +138,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| GatewayError::Listen(config.listen, error))?;
     let (journal, verifier) = open_journal(&config)?;
+    begin(&journal)?;
     let trace = Trace::new(journal.clone(), Arc::clone(&clock));
     let identity = Arc::new(TlsIdentity::load(&config.identity)?);
     let follower = Follower::start_beside(&config.journal.folder, config.register.clone(), Arc::clone(&identity))
