@@ -35,6 +35,8 @@ pub(crate) struct SuggestedColumn {
 pub(crate) struct SuggestedTable {
     pub(crate) id: TableId,
     pub(crate) columns: Vec<SuggestedColumn>,
+    /// The column that says whom a row is about.
+    pub(crate) subject: Option<String>,
 }
 
 /// What is known beyond the names.
@@ -66,6 +68,8 @@ pub(crate) struct Suggestion {
     pub(crate) tables: Vec<SuggestedTable>,
     /// Columns that look personal but stay plain, with the reason. Somebody must look at these.
     pub(crate) left_plain: Vec<String>,
+    /// Tables of which the journal cannot say whom their rows are about, with the reason.
+    pub(crate) unnamed: Vec<String>,
 }
 
 impl Suggestion {
@@ -101,10 +105,35 @@ pub(crate) fn suggest_by(tables: &Tables, evidence: &Evidence) -> Suggestion {
             suggestion.left_plain.extend(left_plain);
             suggested
         });
-        let columns = columns.collect();
-        suggestion.tables.push(SuggestedTable { id: id.clone(), columns });
+        let columns: Vec<SuggestedColumn> = columns.collect();
+        let subject = subject(id, &columns, &domains, evidence);
+        let subject = subject.map_err(|why| suggestion.unnamed.extend(why)).ok();
+        suggestion.tables.push(SuggestedTable { id: id.clone(), columns, subject });
     }
     suggestion
+}
+
+/// The column that says whom a row is about: a number that the whole country shares, or else what identifies a person, where
+/// there is one of the kind. Why there is none is said of tables with protected columns.
+fn subject(
+    id: &TableId,
+    columns: &[SuggestedColumn],
+    domains: &BTreeMap<(TableId, String), (LogicalType, String)>,
+    evidence: &Evidence,
+) -> Result<String, Option<String>> {
+    let names = |column: &&SuggestedColumn| {
+        let identifies = domains.contains_key(&(id.clone(), column.name.clone()));
+        identifies && column.protected.as_ref().is_some_and(|(ty, ..)| ty.names_a_subject())
+    };
+    let all: Vec<&str> = columns.iter().filter(names).map(|column| column.name.as_str()).collect();
+    let national: Vec<&str> = all.iter().copied().filter(|name| evidence.is_national(id, name)).collect();
+    let found = if national.is_empty() { all } else { national };
+    match found.as_slice() {
+        [one] => Ok((*one).to_owned()),
+        [] if columns.iter().all(|column| column.protected.is_none()) => Err(None),
+        [] => Err(Some(format!("{id}: no column was found that says whom a row is about"))),
+        [..] => Err(Some(format!("{id}: several columns could say whom a row is about: {}", found.join(", ")))),
+    }
 }
 
 /// The exact domain of each column that a foreign key ties to an identifier: both ends must be equal byte by byte.
@@ -290,5 +319,8 @@ mod tests {
             ]
         );
         assert_eq!(found.left_plain, ["s.visit.phone: a telephone number, but a key of the table"]);
+        let subjects: Vec<_> = found.tables.iter().map(|table| table.subject.as_deref()).collect();
+        assert_eq!(subjects, [Some("national_number"), Some("rijksregisternummer"), Some("niss")]);
+        assert!(found.unnamed.is_empty(), "{:?}", found.unnamed);
     }
 }

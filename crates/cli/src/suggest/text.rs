@@ -61,6 +61,15 @@ pub(crate) fn text(suggestion: &Suggestion, head: &Head<'_>) -> Result<String> {
             comment(&mut out, &format!("  {note}"));
         }
     }
+    if !suggestion.unnamed.is_empty() {
+        comment(
+            &mut out,
+            "The journal names those whom rows are about, by pseudonyms, where a table says subject = \"COLUMN\". To be decided:",
+        );
+        for note in &suggestion.unnamed {
+            comment(&mut out, &format!("  {note}"));
+        }
+    }
     let (tenant, id, database) = (quoted(head.tenant), quoted(head.id), quoted(head.database));
     let issued = quoted(&head.issued.round(jiff::Unit::Second)?.to_string());
     let _ = write!(
@@ -70,6 +79,10 @@ pub(crate) fn text(suggestion: &Suggestion, head: &Head<'_>) -> Result<String> {
     );
     for table in &suggestion.tables {
         let _ = write!(out, "\n[[table]]\nschema = {}\nname = {}\n", quoted(&table.id.schema), quoted(&table.id.table));
+        if let Some(subject) = &table.subject {
+            comment(&mut out, "Whom a row is about: the journal names them, by pseudonyms.");
+            let _ = writeln!(out, "subject = {}", quoted(subject));
+        }
         for column in &table.columns {
             out.push('\n');
             write_column(&mut out, column, head.database);

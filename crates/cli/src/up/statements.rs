@@ -10,7 +10,7 @@ use drieslot_schema::Protection;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::failure::failure;
-use crate::suggest::{SuggestedColumn, SuggestedTable, Suggestion};
+use crate::suggest::{SuggestedColumn, Suggestion};
 
 pub(crate) const TENANT: &str = "trial-agency";
 pub(crate) const PRINCIPAL: &str = "app";
@@ -33,7 +33,7 @@ pub(crate) fn classification(suggestion: &Suggestion, database: &str, now: Times
         schema: table.id.schema.clone(),
         name: table.id.table.clone(),
         unlisted_columns: UnlistedWord::Refuse,
-        subject: subject(table),
+        subject: table.subject.clone(),
         column: table.columns.iter().map(|column| entry(column, database)).collect(),
     });
     Classification {
@@ -45,13 +45,6 @@ pub(crate) fn classification(suggestion: &Suggestion, database: &str, now: Times
         unlisted_tables: UnlistedWord::Refuse,
         table: table.collect(),
     }
-}
-
-/// Whom the rows of the sample's tables are about.
-fn subject(table: &SuggestedTable) -> Option<String> {
-    let named = table.columns.iter().find(|column| column.name == "national_number");
-    let named = named.filter(|column| column.protected.as_ref().is_none_or(|(ty, ..)| ty.names_a_subject()));
-    named.map(|column| column.name.clone())
 }
 
 fn entry(column: &SuggestedColumn, database: &str) -> ColumnEntry {
