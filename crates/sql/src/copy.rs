@@ -12,7 +12,8 @@ use crate::catalog::Relation;
 use crate::env::{Env, Standing};
 use crate::parse;
 use crate::refusal::{Refusal, Result};
-use crate::statement::{CopyField, CopyFormat, CopyPlan, Rewritten, Slot, Typed, Use};
+use crate::statement::{CopyField, CopyFormat, CopyPlan, ResultColumn, Rewritten, Slot, Typed, Use};
+use crate::subjects::{SubjectColumn, Subjects, Without};
 use crate::template::{Piece, Template};
 use crate::types::strings;
 
@@ -43,8 +44,40 @@ pub(crate) fn table(env: &Env<'_>, copy: &mut CopyStmt, relation: &Relation) -> 
     let mut plan = CopyPlan::new(relation.id.clone(), fields, uses);
     let all: Vec<_> = relation.columns.iter().map(|column| column.name.as_str()).collect();
     options(copy, &all, &mut plan)?;
+    if !copy.is_from && !plan.uses.is_empty() {
+        subject(env, copy, relation, &mut plan);
+    }
     plan.template = Template { pieces: vec![Piece::Text(deparse(copy)?)] };
     Ok(plan)
+}
+
+/// Notes whom the rows of a table are about; its subject is read with them where it is not among the columns.
+fn subject(env: &Env<'_>, copy: &mut CopyStmt, relation: &Relation, plan: &mut CopyPlan) {
+    let Some(subject) = env.table(&relation.id).and_then(|table| table.subject.as_ref()) else {
+        plan.subjects = Subjects::without(Without::NoSubjectColumn);
+        return;
+    };
+    let found = relation.columns.iter().find(|column| column.name == subject.column).and_then(|column| {
+        match env.standing(relation, column) {
+            Standing::Protected(protected) => Some((protected.ty, Some(Typed { ty: protected.ty, column: protected }))),
+            Standing::Plain => Some((bind::plain_type(column.type_oid)?, None)),
+            Standing::Barred(_) => None,
+        }
+    });
+    let Some((ty, protected)) = found else {
+        plan.subjects = Subjects::without(Without::Subquery);
+        return;
+    };
+    let shown = plan.fields.iter().position(|field| field.name == subject.column);
+    let at = shown.unwrap_or(plan.fields.len());
+    if shown.is_none() {
+        let name = Node { node: Some(NodeEnum::String(PgString { sval: subject.column.clone() })) };
+        copy.attlist.push(name);
+        let column = protected.clone().map_or(ResultColumn::Plain, ResultColumn::Protected);
+        plan.subjects.hidden.push(column);
+        plan.fields.push(CopyField::new(subject.column.clone(), protected));
+    }
+    plan.subjects.columns.push(SubjectColumn { at, realm: subject.realm.clone(), ty });
 }
 
 /// Plans COPY (query) TO STDOUT; the caller knows that it touches a bound table.
@@ -52,7 +85,7 @@ pub(crate) fn query(env: &Env<'_>, copy: &mut CopyStmt) -> Result<CopyPlan> {
     const STAND_IN: &str = "COPY (SELECT 1)";
     let node = copy.query.as_deref_mut().ok_or_else(|| Refusal::internal("a COPY without its query"))?;
     let (rewritten, names) = bind::bind_named(env, node)?;
-    let Rewritten { template, slots, searches, client_parameters, columns, uses, tables, .. } = rewritten;
+    let Rewritten { template, slots, searches, client_parameters, columns, subjects, uses, tables, .. } = rewritten;
     if let Some(number) = (!client_parameters.is_empty()).then_some(client_parameters.len()) {
         return Err(Refusal::new("42P02", format!("there is no parameter ${number}")));
     }
@@ -66,6 +99,9 @@ pub(crate) fn query(env: &Env<'_>, copy: &mut CopyStmt) -> Result<CopyPlan> {
     plan.searches = searches;
     copy.query = Some(Box::new(one()?));
     options(copy, &[], &mut plan)?;
+    let hidden = subjects.hidden.iter().map(|column| CopyField::new(String::new(), column.protected().cloned()));
+    plan.fields.extend(hidden);
+    plan.subjects = subjects;
     let text = deparse(copy)?;
     let end = text.strip_prefix(STAND_IN).ok_or_else(|| Refusal::internal("a COPY is written in another way"))?;
     plan.template.pieces.push(Piece::Text("COPY (".to_owned()));
@@ -287,6 +323,7 @@ impl CopyPlan {
         Self {
             table,
             fields,
+            subjects: Subjects::default(),
             format: CopyFormat::Text,
             delimiter: b'\t',
             null: "\\N".to_owned(),

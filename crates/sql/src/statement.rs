@@ -56,7 +56,7 @@ impl Statement {
             Kind::Pass(_) | Kind::Reworded(..) => &[],
             Kind::Rewritten(rewritten) => &rewritten.subjects.without,
             Kind::CopyIn(_) => &[Without::Write],
-            Kind::CopyOut(_) => &[Without::Copy],
+            Kind::CopyOut(plan) => &plan.subjects.without,
         }
     }
 
@@ -67,6 +67,11 @@ impl Statement {
             Kind::Rewritten(rewritten) => &rewritten.searches,
             Kind::CopyIn(plan) | Kind::CopyOut(plan) => &plan.searches,
         }
+    }
+
+    /// Whether it changes rows and gives none to the client.
+    pub fn only_writes(&self) -> bool {
+        matches!(&self.kind, Kind::Rewritten(rewritten) if rewritten.subjects.written)
     }
 
     /// Whether PostgreSQL gives it no parameters, so that its cells must stand in its text.
@@ -510,8 +515,10 @@ pub enum CopyFormat {
 pub struct CopyPlan {
     /// The table, or the first of the query's.
     pub table: TableId,
-    /// In order.
+    /// In order; behind those that the client is shown, those that are for the trace.
     pub fields: Vec<CopyField>,
+    /// Whom its rows are about, where they come out.
+    pub subjects: Subjects,
     /// The format.
     pub format: CopyFormat,
     /// Between fields, one byte.

@@ -13,6 +13,8 @@ pub struct Subjects {
     pub columns: Vec<SubjectColumn>,
     /// Why rows may be about persons that no column names.
     pub without: Vec<Without>,
+    /// The client's statement gives no rows: it changes some, and those that come back are for the trace alone.
+    pub written: bool,
 }
 
 /// One column that names a person.
@@ -31,8 +33,6 @@ pub struct SubjectColumn {
 pub enum Without {
     /// A row is made of several rows: GROUP BY, DISTINCT, an aggregate.
     Aggregate,
-    /// COPY.
-    Copy,
     /// The classification names no subject of a table.
     NoSubjectColumn,
     /// EXPLAIN: what is shown is a plan.
@@ -41,7 +41,7 @@ pub enum Without {
     SetOperation,
     /// The table stands in a subquery, a WITH or a view that does not show its subject.
     Subquery,
-    /// Rows were written, and none came back.
+    /// Rows were written in a way that gives none back: COPY, MERGE.
     Write,
 }
 
@@ -50,7 +50,6 @@ impl Without {
     pub fn name(self) -> &'static str {
         match self {
             Self::Aggregate => "aggregate",
-            Self::Copy => "copy",
             Self::NoSubjectColumn => "no_subject_column",
             Self::Plan => "plan",
             Self::SetOperation => "set_operation",

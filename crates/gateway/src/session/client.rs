@@ -9,7 +9,7 @@ use drieslot_wire::{self as wire, Target};
 use super::array;
 use super::bind::server_oids;
 use super::cells::{Column, Input, given, hex};
-use super::copy::{CopyIn, CopyOut, CopyShape};
+use super::copy::{CopyIn, CopyShape};
 use super::expect::{Expect, Naming, Portal, Prepared, Run, UNNAMED_ENDS};
 use super::rows::RowView;
 use super::search::Answer;
@@ -253,7 +253,8 @@ impl Session {
                     let subjects = self.row_subjects(&rewritten.subjects, columns.len())?;
                     let (shown, binary_cells) = (rewritten.columns.len(), formats.is_some());
                     let formats = formats.map_or_else(|| vec![0; shown], <[i16]>::to_vec);
-                    run.rows = Some(RowView { columns, shown, formats, binary_cells, subjects });
+                    let only_writes = rewritten.subjects.written;
+                    run.rows = Some(RowView { columns, shown, formats, binary_cells, subjects, only_writes });
                 }
             }
             Kind::CopyIn(plan) => {
@@ -262,15 +263,12 @@ impl Session {
             }
             // It shows nothing protected.
             Kind::CopyOut(plan) if plan.uses.is_empty() => {}
-            Kind::CopyOut(plan) => {
-                let columns = self.copy_columns(plan)?;
-                run.copy_out = Some(Box::new(CopyOut::new(CopyShape::new(plan, columns, self.server_major))));
-            }
+            Kind::CopyOut(plan) => run.copy_out = Some(Box::new(self.copy_out(plan)?)),
         }
         Ok(run)
     }
 
-    fn copy_columns(&mut self, plan: &sql::CopyPlan) -> Result<Vec<Option<Column>>, Stall> {
+    pub(super) fn copy_columns(&mut self, plan: &sql::CopyPlan) -> Result<Vec<Option<Column>>, Stall> {
         let typed = plan.fields.iter().map(|field| field.protected.as_ref());
         self.cells.columns(typed.map(|typed| typed.map(|typed| (&typed.column, typed.ty))))
     }
@@ -468,7 +466,11 @@ impl Session {
             self.change_own(statement)?;
             run.naming = self.rename(statement)?;
         }
-        self.forward(message);
+        match run.rows.as_ref().is_some_and(|rows| rows.only_writes) {
+            // What the client does not know of cannot be counted by it.
+            true => wire::put_execute(&mut self.server.output, execute.portal, 0),
+            false => self.forward(message),
+        }
         self.expects.push_back(Expect::Execute(Box::new(run)));
         self.batch_open = true;
         Ok(())

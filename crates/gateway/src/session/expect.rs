@@ -81,6 +81,8 @@ pub(super) struct Run {
 pub(super) struct Look {
     /// Index of the intent entry.
     pub(super) intent: u64,
+    /// It changes rows, and the client gets none.
+    pub(super) only_writes: bool,
     /// Nothing is released before its outcome is cosigned.
     pub(super) waits: bool,
     /// Rows since the last outcome entry.
@@ -173,6 +175,23 @@ impl Expect {
             | Self::Load(_) => (None, None),
         };
         many.into_iter().flatten().chain(one)
+    }
+
+    /// Whether it is a question for the rows of a statement that gives the client none.
+    pub(super) fn describes_what_only_writes(&self) -> bool {
+        let prepared = match self {
+            Self::DescribeStatement(prepared) => prepared,
+            Self::DescribePortal(portal) => &portal.prepared,
+            Self::Query { .. }
+            | Self::Parse(_)
+            | Self::Bind(_)
+            | Self::Close(_)
+            | Self::Execute(_)
+            | Self::Sync
+            | Self::Refused(..)
+            | Self::Load(_) => return false,
+        };
+        prepared.statement.as_deref().is_some_and(Statement::only_writes)
     }
 
     /// Whether the client's data may be wanted next.

@@ -10,6 +10,7 @@ mod cells;
 mod client;
 mod copy;
 mod entered;
+mod errors;
 mod expect;
 pub(crate) mod guard;
 mod held;

@@ -293,6 +293,7 @@ impl Session {
         })?;
         Ok(Some(Look {
             intent,
+            only_writes: statement.only_writes(),
             waits: self.waits_for_witnesses(statement, &permit.purpose),
             chunk_rows: 0,
             total_rows: 0,

@@ -21,6 +21,8 @@ pub(super) struct RowView {
     /// Whether the processor sends cells in binary; else in hex text.
     pub(super) binary_cells: bool,
     pub(super) subjects: Option<RowSubjects>,
+    /// The client gets no rows: all of them are for the trace.
+    pub(super) only_writes: bool,
 }
 
 /// Reused between rows.
@@ -49,7 +51,7 @@ impl RowView {
         if row.left() != self.columns.len() {
             return Err(Refusal::internal("the processor's rows do not have the columns that were planned"));
         }
-        let mut writer = wire::RowWriter::new(out, self.shown);
+        let mut writer = (!self.only_writes).then(|| wire::RowWriter::new(out, self.shown));
         for (at, column) in self.columns.iter().enumerate() {
             let field = row.field().map_err(Refusal::protocol)?;
             let sealed = match (column, field) {
@@ -61,27 +63,36 @@ impl RowView {
                 }
                 (Some(_), None) | (None, _) => None,
             };
-            if let Some(subjects) = self.subjects.as_ref().filter(|subjects| subjects.names(at)) {
-                subject.clear();
-                let named = match (column, sealed) {
-                    (Some(column), Some(sealed)) => {
-                        cells.subject(column, sealed, subject)?;
-                        Some(subject.as_slice())
-                    }
-                    (_, _) => field,
-                };
-                subjects.note(at, named, seen)?;
-            }
-            let Some(format) = self.formats.get(at).filter(|_| at < self.shown) else { continue };
+            let names = self.subjects.as_ref().filter(|subjects| subjects.names(at));
+            let format = self.formats.get(at).filter(|_| at < self.shown);
             let (Some(column), Some(sealed)) = (column, sealed) else {
-                writer.value(field);
+                names.map_or(Ok(()), |names| names.note(at, field, seen))?;
+                if let (Some(writer), Some(_)) = (&mut writer, format) {
+                    writer.value(field);
+                }
                 continue;
             };
+            let mask = masks.column(at);
+            let as_named = format == Some(&0) && mask.is_none();
+            if let Some(names) = names.filter(|_| !as_named) {
+                subject.clear();
+                cells.subject(column, sealed, subject)?;
+                names.note(at, Some(subject), seen)?;
+            }
+            let Some(format) = format else { continue };
             value.clear();
-            cells.open(column, masks.column(at), sealed, *format, value)?;
-            writer.value(Some(value));
+            cells.open(column, mask, sealed, *format, value)?;
+            // A whole value in text is how a subject is spelt.
+            if let Some(names) = names.filter(|_| as_named) {
+                names.note(at, Some(value), seen)?;
+            }
+            if let Some(writer) = &mut writer {
+                writer.value(Some(value));
+            }
         }
-        writer.finish();
+        if let Some(writer) = writer {
+            writer.finish();
+        }
         row.finish().map_err(Refusal::protocol)
     }
 }

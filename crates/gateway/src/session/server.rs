@@ -8,6 +8,7 @@ use drieslot_sql::{Catalog, Kind, Statement};
 use drieslot_wire as wire;
 
 use super::bind::client_oids;
+use super::errors::{is_aborted, is_outdated, outdated, processor_refusal, put_processor_error};
 use super::expect::{Expect, Look, Naming, Prepared, Run, UNNAMED_ENDS};
 use super::load::Progress;
 use super::rows::{self, Planned};
@@ -92,7 +93,10 @@ impl Session {
             let Some(frame) = wire::split_frame(rest).map_err(Refusal::protocol)? else { break };
             let Some(message) = rest.get(..frame.size).filter(|_| frame.tag == b'd') else { break };
             match &mut run.copy_out {
-                Some(copy) => rows += copy.data(message.get(wire::Frame::HEAD..).unwrap_or_default(), cells, chunk)?,
+                Some(copy) => {
+                    let body = message.get(wire::Frame::HEAD..).unwrap_or_default();
+                    rows += copy.data(body, run.look.as_mut(), cells, chunk)?;
+                }
                 // Rows that need no opening, of a statement that leaves a trace.
                 None => {
                     chunk.extend_from_slice(message);
@@ -173,6 +177,7 @@ impl Session {
                 self.emit(&out);
                 return Ok(());
             }
+            (b'T', Some(expect)) if expect.describes_what_only_writes() => wire::put_frame(&mut out, b'n', |_| {}),
             (b'T', Some(Expect::DescribeStatement(prepared))) => {
                 self.describe(body, planned(prepared.statement.as_deref()), None, &mut out)?;
             }
@@ -183,6 +188,9 @@ impl Session {
             (b'n', Some(Expect::DescribeStatement(_) | Expect::DescribePortal(_))) => out.extend_from_slice(message),
             (b'T', Some(Expect::Query { runs, .. })) => {
                 let run = runs.front().ok_or_else(|| unexpected(tag))?;
+                if run.rows.as_ref().is_some_and(|rows| rows.only_writes) {
+                    return Ok(());
+                }
                 self.describe(body, planned(run.statement.as_deref()), None, &mut out)?;
                 self.emit(&out);
                 return Ok(());
@@ -219,8 +227,20 @@ impl Session {
             Some(view) => view.open(body, run.look.as_mut(), &mut self.cells, &mut self.scratch, &mut self.chunk)?,
             None => wire::put_frame(&mut self.chunk, b'D', |out| out.extend_from_slice(body)),
         }
+        if run.rows.as_ref().is_some_and(|rows| rows.only_writes) {
+            return self.note_many_subjects();
+        }
         count_rows(run.look.as_mut(), 1)?;
         self.release_if_full()
+    }
+
+    /// Of rows that nobody gets, whom they are about is written as it comes.
+    fn note_many_subjects(&mut self) -> Result<(), End> {
+        let look = self.front_run().and_then(|run| run.look.as_mut()).filter(|look| look.seen.fills_an_entry());
+        let Some(look) = look else { return Ok(()) };
+        let chunk = look.chunk(false);
+        look.begin_chunk();
+        Ok(self.release(&chunk, "more", None)?)
     }
 
     /// Releases a full chunk, if the mandate still holds.
@@ -286,6 +306,7 @@ impl Session {
     fn on_copy_start(&mut self, tag: u8, message: &[u8]) -> Result<(), End> {
         let in_batch = matches!(self.expects.front(), Some(Expect::Execute(_)));
         let run = self.front_run().ok_or_else(|| unexpected(tag))?;
+        let start = run.copy_out.as_ref().map(|copy| copy.start(message)).transpose()?;
         if tag == b'G' {
             self.copying = match run.copy_in.take() {
                 Some(copy) => Copying::Seal(copy),
@@ -297,7 +318,7 @@ impl Session {
                 self.batch_open = true;
             }
         }
-        self.emit(message);
+        self.emit(start.as_deref().unwrap_or(message));
         Ok(())
     }
 
@@ -518,67 +539,4 @@ fn put_parameter_types(
         out.extend_from_slice(message);
     }
     Ok(())
-}
-
-/// The processor's error for a statement that was rewritten: positions point into another text, and cells say
-/// nothing to the reader.
-fn put_processor_error(body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
-    let fields = wire::error_fields(body).map_err(Refusal::protocol)?;
-    let kept: Vec<_> = fields
-        .iter()
-        .filter(|(code, _)| !matches!(code, b'P' | b'p' | b'q'))
-        .map(|(code, text)| (*code, hide_cells(text)))
-        .collect();
-    let fields: Vec<_> = kept.iter().map(|(code, text)| (*code, text.as_str())).collect();
-    wire::error_response(out, &fields);
-    Ok(())
-}
-
-fn hide_cells(text: &str) -> String {
-    let mut parts = text.split("\\x");
-    let mut shown = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        shown.push_str("(protected)");
-        shown.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
-    }
-    shown
-}
-
-fn processor_refusal(body: &[u8]) -> Refusal {
-    let field = |code| wire::error_field(body, code).unwrap_or_default();
-    match field(b'C').as_str() {
-        "25P02" => {
-            Refusal::new("25P02", "current transaction is aborted, commands ignored until end of transaction block")
-        }
-        "57014" => Refusal::new("57014", "canceling statement due to user request"),
-        // A search needs the privilege that the statement itself needs.
-        "42501" => Refusal::new("42501", field(b'M')),
-        code => Refusal::internal(format!("what the statement needs cannot be read: {} ({code})", field(b'M'))),
-    }
-}
-
-/// The transaction had failed before, and so PostgreSQL did not look at the statement.
-fn is_aborted(body: &[u8]) -> bool {
-    wire::error_field(body, b'C').as_deref() == Some("25P02")
-}
-
-fn is_outdated(body: &[u8]) -> bool {
-    let field = |code| wire::error_field(body, code).unwrap_or_default();
-    drieslot_sql::Search::is_outdated(&field(b'C'), &field(b'M'))
-}
-
-/// A row that may match was changed after the processor was asked which do.
-fn outdated() -> Refusal {
-    Refusal::new("40001", "rows changed while they were searched").hint("Repeat the statement, or its transaction.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::hide_cells;
-
-    #[test]
-    fn errors_show_no_cells() {
-        assert_eq!(hide_cells("Key (nn)=(\\x1200ab) already exists."), "Key (nn)=((protected)) already exists.");
-        assert_eq!(hide_cells("nothing here"), "nothing here");
-    }
 }

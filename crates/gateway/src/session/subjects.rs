@@ -8,13 +8,14 @@ use drieslot_seal::SubjectKey;
 use drieslot_sql::{self as sql, Rewritten, Subjects, Without};
 
 use super::cells::Column;
+use super::copy::{CopyOut, CopyShape};
 use super::expect::Look;
 use super::{Session, Stall};
 use crate::refusal::Refusal;
 use crate::trace::Outcome;
 
 /// More pseudonyms than this do not fit into one entry of the journal.
-const PSEUDONYMS_PER_ENTRY: usize = 2_300;
+pub(super) const PSEUDONYMS_PER_ENTRY: usize = 2_300;
 /// Some rows have no subject: it is NULL.
 const NULL: &str = "null";
 
@@ -48,7 +49,22 @@ pub(super) struct Chunk {
     pub(super) without: Vec<&'static str>,
 }
 
+impl Seen {
+    /// So many persons that they fill an entry of the journal.
+    pub(super) fn fills_an_entry(&self) -> bool {
+        self.pseudonyms.len() >= PSEUDONYMS_PER_ENTRY
+    }
+}
+
 impl RowSubjects {
+    /// Notes whom a row is about by a plain value in PostgreSQL's binary format.
+    pub(super) fn note_binary(&self, at: usize, value: Option<&[u8]>, seen: &mut Seen) -> Result<(), Refusal> {
+        let Some(whose) = self.columns.get(at).and_then(Option::as_ref) else { return Ok(()) };
+        let text =
+            value.map(|value| text_of(whose.ty, value).ok_or_else(|| Refusal::internal("a subject of another type")));
+        self.note(at, text.transpose()?.as_deref(), seen)
+    }
+
     /// Whether the column names a person.
     pub(super) fn names(&self, at: usize) -> bool {
         self.columns.get(at).is_some_and(Option::is_some)
@@ -76,10 +92,26 @@ impl RowSubjects {
     }
 }
 
+/// A plain value of a type that names persons, from PostgreSQL's binary format.
+fn text_of(ty: LogicalType, value: &[u8]) -> Option<Vec<u8>> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "texts are the same in both formats")]
+    Some(match ty {
+        LogicalType::Int2 => i16::from_be_bytes(value.try_into().ok()?).to_string().into_bytes(),
+        LogicalType::Int4 => i32::from_be_bytes(value.try_into().ok()?).to_string().into_bytes(),
+        LogicalType::Int8 => i64::from_be_bytes(value.try_into().ok()?).to_string().into_bytes(),
+        LogicalType::Uuid => {
+            let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+            let part = |from: usize, to: usize| hex.get(from..to);
+            [part(0, 8)?, part(8, 12)?, part(12, 16)?, part(16, 20)?, part(20, 32)?].join("-").into_bytes()
+        }
+        _ => value.to_vec(),
+    })
+}
+
 impl Look {
     /// What is to be said of the rows since the last outcome entry.
     pub(super) fn chunk(&self, done: bool) -> Chunk {
-        let counts = |why: &&Without| if **why == Without::Write { done } else { self.chunk_rows > 0 };
+        let counts = |_: &&Without| if self.only_writes { done } else { self.chunk_rows > 0 };
         let why = self.without.iter().filter(counts).map(|why| why.name());
         let mut without: Vec<_> = why.chain(self.seen.null.then_some(NULL)).collect();
         without.sort_unstable();
@@ -101,6 +133,13 @@ impl Session {
         let columns = self.cells.columns(all.map(|typed| typed.map(|typed| (&typed.column, typed.ty))))?;
         self.row_subjects(&rewritten.subjects, columns.len())?;
         Ok(columns)
+    }
+
+    /// How COPY's fields are opened, and which of them name persons.
+    pub(super) fn copy_out(&mut self, plan: &sql::CopyPlan) -> Result<CopyOut, Stall> {
+        let columns = self.copy_columns(plan)?;
+        let subjects = self.row_subjects(&plan.subjects, columns.len())?;
+        Ok(CopyOut::new(CopyShape::new(plan, columns, self.server_major), plan.subjects.hidden.len(), subjects))
     }
 
     /// Which of so many columns name persons; `None` where none does.

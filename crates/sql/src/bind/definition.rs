@@ -35,6 +35,7 @@ impl<'a> Definition<'a> {
             opaque: false,
             system_columns: true,
             subject: None,
+            carried: Vec::new(),
             by_name: true,
             by_column: true,
         };

@@ -52,7 +52,7 @@ impl Binder<'_> {
             self.on_conflict(conflict, &item, &names)?;
         }
         let scope = Scope { items: vec![item], ctes: Vec::new(), parent: Some(&names) };
-        self.returning(insert.returning_clause.as_mut(), &scope, outermost, |_| true)
+        self.returning(&mut insert.returning_clause, &scope, outermost, |_| true)
     }
 
     fn insert_source(
@@ -228,7 +228,7 @@ impl Binder<'_> {
             self.condition(clause, &scope)?;
         }
         let set: Vec<String> = update.target_list.iter().filter_map(assigned_name).collect();
-        self.returning(update.returning_clause.as_mut(), &scope, outermost, |column| set.contains(&column.column))
+        self.returning(&mut update.returning_clause, &scope, outermost, |column| set.contains(&column.column))
     }
 
     pub(super) fn delete(&mut self, delete: &mut DeleteStmt, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
@@ -242,20 +242,20 @@ impl Binder<'_> {
         if let Some(clause) = delete.where_clause.as_deref_mut() {
             self.condition(clause, &scope)?;
         }
-        self.returning(delete.returning_clause.as_mut(), &scope, outermost, |_| false)
+        self.returning(&mut delete.returning_clause, &scope, outermost, |_| false)
     }
 
     /// `is_new` tells whose values the statement itself brings: what may match is asked for before there are any.
     pub(super) fn returning(
         &mut self,
-        clause: Option<&mut ReturningClause>,
+        clause: &mut Option<ReturningClause>,
         own: &Scope<'_>,
         outermost: bool,
         is_new: impl Fn(&ColumnId) -> bool,
     ) -> Result<Vec<Output>> {
         let Some(clause) = clause else {
             if outermost {
-                self.note_written();
+                *clause = self.note_written(own);
             }
             return Ok(Vec::new());
         };

@@ -82,6 +82,7 @@ impl Binder<'_> {
                 opaque: cte.opaque,
                 system_columns: false,
                 subject: None,
+                carried: cte.carried.clone(),
                 by_name: true,
                 by_column: true,
             };
@@ -122,6 +123,7 @@ impl Binder<'_> {
             opaque: false,
             system_columns: false,
             subject: None,
+            carried: Vec::new(),
             by_name: true,
             by_column: true,
         })
@@ -143,6 +145,7 @@ impl Binder<'_> {
             columns,
             system_columns: true,
             subject: self.plain_subject(relation),
+            carried: Vec::new(),
             by_name: true,
             by_column: true,
         }
@@ -160,11 +163,11 @@ impl Binder<'_> {
 
     fn subselect(&mut self, sub: &mut RangeSubselect, left: &[Item], outer: &Scope<'_>) -> Result<Item> {
         let query = sub.subquery.as_deref_mut().ok_or_else(|| Refusal::internal("a subquery without a query"))?;
-        let outputs = if sub.lateral {
+        let (outputs, carried) = if sub.lateral {
             let scope = Scope { items: left.to_vec(), ctes: Vec::new(), parent: Some(outer) };
-            self.query(query, Some(&scope))?
+            (self.query(query, Some(&scope))?, Vec::new())
         } else {
-            self.query(query, Some(outer))?
+            self.derived(query, outer)?
         };
         let mut item = Item {
             name: String::new(),
@@ -173,6 +176,7 @@ impl Binder<'_> {
             opaque: false,
             system_columns: false,
             subject: None,
+            carried,
             by_name: sub.alias.is_some(),
             by_column: true,
         };
@@ -202,6 +206,7 @@ impl Binder<'_> {
             opaque: true,
             system_columns: false,
             subject: None,
+            carried: Vec::new(),
             by_name: true,
             by_column: true,
         };
@@ -227,6 +232,7 @@ impl Binder<'_> {
             opaque: false,
             system_columns: false,
             subject: None,
+            carried: Vec::new(),
             by_name: true,
             by_column: false,
         });
@@ -243,6 +249,7 @@ impl Binder<'_> {
             opaque,
             system_columns: false,
             subject: None,
+            carried: Vec::new(),
             by_name: false,
             by_column: true,
         };

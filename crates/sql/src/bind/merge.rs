@@ -49,7 +49,13 @@ impl Binder<'_> {
             };
             self.when(when, &item, scope)?;
         }
-        self.returning(merge.returning_clause.as_mut(), &both, outermost, |_| true)
+        if merge.returning_clause.is_none() {
+            if outermost {
+                self.note_merged();
+            }
+            return Ok(Vec::new());
+        }
+        self.returning(&mut merge.returning_clause, &both, outermost, |_| true)
     }
 
     fn when(&mut self, when: &mut MergeWhenClause, item: &Item, scope: &Scope<'_>) -> Result<()> {

@@ -7,6 +7,7 @@ mod cases;
 mod constructor;
 mod defaults;
 mod definition;
+mod derived;
 mod dml;
 mod execute;
 mod expr;
@@ -31,6 +32,7 @@ mod with;
 pub(crate) use arrays::element;
 pub(crate) use definition::Definition;
 pub(crate) use execute::execute;
+pub(crate) use subjects::plain_type;
 
 use std::collections::BTreeSet;
 
@@ -99,20 +101,22 @@ pub(crate) struct Binder<'a> {
     subjects: Subjects,
     /// The next query to be bound is the outermost, whose rows go to the client.
     outermost: bool,
+    /// Derived tables that are bound now belong to a query whose rows say whom they are about, and which names no row as a whole.
+    carrying: bool,
+    /// The next query to be bound is such a derived table.
+    carries: bool,
+    /// What the one that was bound last carries.
+    carried: Vec<scope::Carried>,
 }
 
 /// Binds and rewrites a SELECT, INSERT, UPDATE or DELETE.
 pub(crate) fn bind(env: &Env<'_>, node: &mut Node) -> Result<Rewritten> {
-    let binder = Binder { outermost: true, ..Binder::new(env) };
-    bound(binder, node).map(|(rewritten, _)| rewritten)
+    bind_named(env, node).map(|(rewritten, _)| rewritten)
 }
 
-/// The same, with the names of the result's columns, and without a thought of whom its rows are about.
+/// The same, with the names of the result's columns.
 pub(crate) fn bind_named(env: &Env<'_>, node: &mut Node) -> Result<(Rewritten, Vec<String>)> {
-    bound(Binder::new(env), node)
-}
-
-fn bound(mut binder: Binder<'_>, node: &mut Node) -> Result<(Rewritten, Vec<String>)> {
+    let mut binder = Binder { outermost: true, ..Binder::new(env) };
     let outputs = binder.query(node, None)?;
     let mut columns = Vec::with_capacity(outputs.len());
     let mut names = Vec::with_capacity(outputs.len());
@@ -235,6 +239,9 @@ impl<'a> Binder<'a> {
             tables: BTreeSet::new(),
             subjects: Subjects::default(),
             outermost: false,
+            carrying: false,
+            carries: false,
+            carried: Vec::new(),
         }
     }
 

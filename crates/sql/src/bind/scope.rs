@@ -6,6 +6,7 @@ use pg_query::protobuf::ColumnRef;
 use super::{Flow, Output, Ty};
 use crate::env::Standing;
 use crate::refusal::{Refusal, Result};
+use crate::statement::ResultColumn;
 use crate::types::strings;
 
 /// One column that a FROM item shows.
@@ -61,6 +62,16 @@ pub(super) struct PlainSubject {
     pub(super) ty: LogicalType,
 }
 
+/// A column behind those of a derived table, which says whom its rows are about.
+#[derive(Clone, Debug)]
+pub(super) struct Carried {
+    pub(super) table: TableId,
+    pub(super) name: String,
+    pub(super) column: ResultColumn,
+    pub(super) realm: Domain,
+    pub(super) ty: LogicalType,
+}
+
 /// One item of a namespace.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
@@ -75,6 +86,8 @@ pub(super) struct Item {
     pub(super) system_columns: bool,
     /// Whom a real table's rows are about, where a plain column says it.
     pub(super) subject: Option<PlainSubject>,
+    /// The same of a derived table, by columns that nothing of the statement names.
+    pub(super) carried: Vec<Carried>,
     /// `name.column` finds it.
     pub(super) by_name: bool,
     /// `column` finds its columns, and `*` shows them.
@@ -87,6 +100,7 @@ pub(super) struct Cte {
     pub(super) name: String,
     pub(super) columns: Vec<Column>,
     pub(super) opaque: bool,
+    pub(super) carried: Vec<Carried>,
 }
 
 /// What a place sees, and what the places around it see.

@@ -8,10 +8,25 @@ use super::aggregates::has_aggregates;
 use super::scope::Scope;
 use super::subjects::Rows;
 use super::value::{Meeting, cast_of};
-use super::{Binder, Flow, Output, Ty, extreme, names, not_allowed, unsupported};
+use super::{Binder, Flow, Output, Ty, derived, extreme, names, not_allowed, unsupported};
 use crate::refusal::{Refusal, Result};
 use crate::statement::Use;
 use crate::types::{common, is_builtin, string};
+
+/// Where a query stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Its rows go to the client.
+    outermost: bool,
+    /// Its rows become those of one that tells whom they are about.
+    carries: bool,
+}
+
+impl Place {
+    fn tells(self) -> bool {
+        self.outermost || self.carries
+    }
+}
 
 /// Where a GROUP BY, DISTINCT ON or ORDER BY entry finds a bare name first.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,6 +38,7 @@ enum Prefer {
 impl Binder<'_> {
     /// Any query; its result columns.
     pub(super) fn query(&mut self, node: &mut Node, outer: Option<&Scope<'_>>) -> Result<Vec<Output>> {
+        self.carries &= matches!(node.node, Some(NodeEnum::SelectStmt(_)));
         match &mut node.node {
             Some(NodeEnum::SelectStmt(select)) => self.select(select, outer),
             Some(NodeEnum::InsertStmt(insert)) => self.insert(insert, outer),
@@ -38,9 +54,13 @@ impl Binder<'_> {
             return Err(Refusal::unsupported("SELECT INTO is not possible with protected columns")
                 .hint("Create the table through the gateway under a classification, then INSERT … SELECT."));
         }
-        let outermost = std::mem::take(&mut self.outermost);
+        let place =
+            Place { outermost: std::mem::take(&mut self.outermost), carries: std::mem::take(&mut self.carries) };
+        let outermost = place.outermost;
         let mut names = Scope { parent: outer, ..Scope::default() };
+        let before = std::mem::replace(&mut self.carrying, place.tells() && derived::names_in_with(select));
         self.with(select.with_clause.as_mut(), &mut names)?;
+        self.carrying = before;
         let outputs = if !select.values_lists.is_empty() {
             self.values(select, &names)?
         } else if select.op != SetOperation::SetopNone as i32 {
@@ -50,7 +70,7 @@ impl Binder<'_> {
             }
             return Ok(outputs);
         } else {
-            return self.simple(select, &names, outermost);
+            return self.simple(select, &names, place);
         };
         self.limits(select, &names)?;
         self.order(&mut select.sort_clause, &outputs, &names)?;
@@ -65,13 +85,16 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn simple(&mut self, select: &mut SelectStmt, names: &Scope<'_>, outermost: bool) -> Result<Vec<Output>> {
+    fn simple(&mut self, select: &mut SelectStmt, names: &Scope<'_>, place: Place) -> Result<Vec<Output>> {
+        let outermost = place.outermost;
+        let before = std::mem::replace(&mut self.carrying, place.tells() && derived::names_in_from(select));
         let items = self.items_of(&mut select.from_clause, names)?;
+        self.carrying = before;
         let scope = Scope { items, ctes: Vec::new(), parent: Some(names) };
         if let Some(clause) = select.where_clause.as_deref_mut() {
             self.condition(clause, &scope)?;
         }
-        let rows = if outermost { rows(select, &scope)? } else { Rows::Each };
+        let rows = if place.tells() { rows(select, &scope)? } else { Rows::Each };
         let extreme = extreme::is_alone(select);
         let outputs = self.targets(&mut select.target_list, &scope)?;
         if let (Some(extreme), [Output { ty: Ty::Protected(_), .. }]) = (extreme, outputs.as_slice())
@@ -94,6 +117,9 @@ impl Binder<'_> {
         self.limits(select, names)?;
         if outermost && (!self.uses.is_empty() || outputs.iter().any(|output| matches!(output.ty, Ty::Protected(_)))) {
             self.note_subjects(&mut select.target_list, &outputs, &scope, rows);
+        }
+        if place.carries && rows == Rows::Each {
+            self.carry_subjects(&mut select.target_list, &outputs, &scope);
         }
         Ok(outputs)
     }

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use drieslot_schema::{ColumnId, Domain, LogicalType, TableId};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{ColumnRef, Node, ResTarget, String as PgString};
+use pg_query::protobuf::{ColumnRef, Node, ResTarget, ReturningClause, String as PgString};
 
-use super::scope::{Held, Scope};
+use super::scope::{Held, Item, Scope};
 use super::{Binder, Flow, Output, Ty};
 use crate::env::Env;
-use crate::statement::{ResultColumn, Typed, Use};
+use crate::statement::{ResultColumn, Typed};
 use crate::subjects::{SubjectColumn, Subjects, Without};
 
 /// What the names of hidden columns begin with.
-const HIDDEN: &str = "drieslot_subject";
+pub(super) const HIDDEN: &str = "drieslot_subject";
 /// `MaxTupleAttributeNumber`
 const MAX_COLUMNS: usize = 1_664;
 
@@ -29,15 +29,21 @@ pub(super) enum Rows {
 }
 
 /// A column of a table in FROM that can be added.
-struct Source {
-    node: Node,
-    column: ResultColumn,
-    realm: Domain,
-    ty: LogicalType,
+pub(super) struct Source {
+    pub(super) node: Node,
+    pub(super) column: ResultColumn,
+    pub(super) realm: Domain,
+    pub(super) ty: LogicalType,
+}
+
+/// An entry of a target list under a name.
+pub(super) fn target(name: String, value: Node) -> Node {
+    let target = ResTarget { name, val: Some(Box::new(value)), ..ResTarget::default() };
+    Node { node: Some(NodeEnum::ResTarget(Box::new(target))) }
 }
 
 /// The type of a plain column, where its values have one spelling.
-pub(super) fn plain_type(oid: u32) -> Option<LogicalType> {
+pub(crate) fn plain_type(oid: u32) -> Option<LogicalType> {
     let all = [
         LogicalType::Text,
         LogicalType::Varchar(None),
@@ -64,7 +70,7 @@ fn tables(columns: &BTreeSet<ColumnId>) -> impl Iterator<Item = TableId> {
     columns.iter().map(|column| column.table.clone())
 }
 
-fn protected(output: &Output) -> Option<&Flow> {
+pub(super) fn protected(output: &Output) -> Option<&Flow> {
     match &output.ty {
         Ty::Protected(flow) => Some(flow),
         Ty::Plain | Ty::Value => None,
@@ -131,12 +137,7 @@ impl Binder<'_> {
             }
             for Source { node, column, realm, ty } in sources {
                 let at = outputs.len() + found.hidden.len();
-                let target = ResTarget {
-                    name: format!("{HIDDEN}_{}", found.hidden.len() + 1),
-                    val: Some(Box::new(node)),
-                    ..ResTarget::default()
-                };
-                targets.push(Node { node: Some(NodeEnum::ResTarget(Box::new(target))) });
+                targets.push(target(format!("{HIDDEN}_{}", found.hidden.len() + 1), node));
                 found.hidden.push(column);
                 found.columns.push(SubjectColumn { at, realm, ty });
             }
@@ -155,38 +156,68 @@ impl Binder<'_> {
         self.subjects = found;
     }
 
-    /// Of every item in FROM that has rows of the table, the column that says whom they are about.
-    fn sources(&self, table: &TableId, scope: &Scope<'_>) -> Vec<Source> {
+    /// The tables of whose rows the result itself says whom they are about.
+    pub(super) fn shown_tables(&self, outputs: &[Output]) -> BTreeSet<TableId> {
+        self.shown_subjects(outputs, |_| true).1
+    }
+
+    /// Of every item in FROM that has rows of the table, the columns that say whom they are about; none where one cannot be
+    /// named.
+    pub(super) fn sources(&self, table: &TableId, scope: &Scope<'_>) -> Vec<Source> {
         let mut found = Vec::new();
         for item in scope.items.iter().filter(|item| item.by_name) {
-            let plain = item.subject.as_ref().filter(|subject| subject.table == *table);
-            let of_plain = plain.and_then(|subject| {
-                let name = item.columns.get(subject.at)?.name.clone();
-                Some((name, ResultColumn::Plain, subject.realm.clone(), subject.ty))
-            });
-            let of_cells = || {
-                item.columns.iter().find_map(|column| {
-                    let Held::Protected(flow) = &column.standing else { return None };
-                    let realm = realm(self.env, flow).filter(|_| tables(&flow.origins).any(|one| one == *table))?;
-                    let typed = Typed { column: flow.column.clone(), ty: flow.ty };
-                    Some((column.name.clone(), ResultColumn::Protected(typed), realm, flow.ty))
-                })
-            };
-            let Some((name, column, realm, ty)) = of_plain.or_else(of_cells) else { continue };
-            if scope.qualified(None, &item.name, &name, 0).is_err() {
-                return Vec::new();
+            for (name, column, realm, ty) in self.sources_of(table, item) {
+                if scope.items.iter().filter(|other| other.by_name && other.name == item.name).count() > 1 {
+                    return Vec::new();
+                }
+                let part = |sval: &str| Node { node: Some(NodeEnum::String(PgString { sval: sval.to_owned() })) };
+                let reference = ColumnRef { fields: vec![part(&item.name), part(&name)], location: 0 };
+                found.push(Source { node: Node { node: Some(NodeEnum::ColumnRef(reference)) }, column, realm, ty });
             }
-            let part = |sval: &str| Node { node: Some(NodeEnum::String(PgString { sval: sval.to_owned() })) };
-            let reference = ColumnRef { fields: vec![part(&item.name), part(&name)], location: 0 };
-            found.push(Source { node: Node { node: Some(NodeEnum::ColumnRef(reference)) }, column, realm, ty });
         }
         found
     }
 
-    /// Of a statement that changes rows and gives none back.
-    pub(super) fn note_written(&mut self) {
-        if self.uses.iter().any(|(_, used)| matches!(used, Use::Write | Use::Search | Use::Read)) {
-            self.subjects = Subjects::without(Without::Write);
+    fn sources_of(&self, table: &TableId, item: &Item) -> Vec<(String, ResultColumn, Domain, LogicalType)> {
+        let carried = item.carried.iter().filter(|carried| carried.table == *table);
+        let carried: Vec<_> =
+            carried.map(|one| (one.name.clone(), one.column.clone(), one.realm.clone(), one.ty)).collect();
+        if !carried.is_empty() {
+            return carried;
+        }
+        let is_single = |name: &str| item.columns.iter().filter(|column| column.name == name).count() == 1;
+        let plain = item.subject.as_ref().filter(|subject| subject.table == *table);
+        let of_plain = plain.and_then(|subject| {
+            let name = item.columns.get(subject.at)?.name.clone();
+            Some((name, ResultColumn::Plain, subject.realm.clone(), subject.ty))
+        });
+        let of_cells = || {
+            item.columns.iter().find_map(|column| {
+                let Held::Protected(flow) = &column.standing else { return None };
+                let realm = realm(self.env, flow).filter(|_| tables(&flow.origins).any(|one| one == *table))?;
+                let typed = Typed { column: flow.column.clone(), ty: flow.ty };
+                Some((column.name.clone(), ResultColumn::Protected(typed), realm, flow.ty))
+            })
+        };
+        of_plain.or_else(of_cells).filter(|(name, ..)| is_single(name)).into_iter().collect()
+    }
+
+    /// Of a statement that changes rows and gives none back: a RETURNING for the trace alone, where it can say whom they are
+    /// about.
+    pub(super) fn note_written(&mut self, own: &Scope<'_>) -> Option<ReturningClause> {
+        if self.uses.is_empty() {
+            return None;
+        }
+        let mut exprs = Vec::new();
+        self.note_subjects(&mut exprs, &[], own, Rows::Each);
+        self.subjects.written = true;
+        (!exprs.is_empty()).then(|| ReturningClause { exprs, ..ReturningClause::default() })
+    }
+
+    /// The same of a MERGE, which returns rows only from PostgreSQL 17 on.
+    pub(super) fn note_merged(&mut self) {
+        if !self.uses.is_empty() {
+            self.subjects = Subjects { written: true, ..Subjects::without(Without::Write) };
         }
     }
 }

@@ -6,7 +6,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{CommonTableExpr, Node, SetOperation, WithClause};
 
 use super::from::{columns_of, rename};
-use super::scope::{Column, Cte, Held, Scope};
+use super::scope::{Carried, Column, Cte, Held, Scope};
 use super::{Binder, unsupported};
 use crate::census::Census;
 use crate::refusal::{Refusal, Result};
@@ -53,7 +53,7 @@ impl Binder<'_> {
         let mut named_before = BTreeSet::new();
         for (at, node) in clause.ctes.iter_mut().enumerate() {
             let Some(NodeEnum::CommonTableExpr(cte)) = &mut node.node else { return Err(unsupported(node, 0)) };
-            let columns = if clause.recursive {
+            let (columns, carried) = if clause.recursive {
                 let unseen = all.get(at..).unwrap_or_default();
                 let names = named(cte, unseen)?;
                 let columns = self.recursive(cte, unseen, names.contains(&cte.ctename), scope)?;
@@ -61,21 +61,21 @@ impl Binder<'_> {
                     return Err(refused(cte));
                 }
                 named_before.extend(names);
-                columns
+                (columns, Vec::new())
             } else {
                 self.common(cte, scope)?
             };
-            scope.ctes.push(Cte { name: cte.ctename.clone(), columns, opaque: false });
+            scope.ctes.push(Cte { name: cte.ctename.clone(), columns, opaque: false, carried });
         }
         Ok(())
     }
 
-    fn common(&mut self, cte: &mut CommonTableExpr, scope: &Scope<'_>) -> Result<Vec<Column>> {
-        let outputs = self.query(cte.ctequery.as_deref_mut().ok_or_else(missing)?, Some(scope))?;
+    fn common(&mut self, cte: &mut CommonTableExpr, scope: &Scope<'_>) -> Result<(Vec<Column>, Vec<Carried>)> {
+        let (outputs, carried) = self.derived(cte.ctequery.as_deref_mut().ok_or_else(missing)?, scope)?;
         let mut columns = columns_of(outputs);
         rename(&mut columns, &cte.aliascolnames);
         added(cte, &mut columns)?;
-        Ok(columns)
+        Ok((columns, carried))
     }
 
     /// A query that may name itself and those after it; what those give is only guessed, as plain.
@@ -87,13 +87,14 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> Result<Vec<Column>> {
         let mut inner = scope.clone();
-        let guess = |name: &String| Cte { name: name.clone(), columns: Vec::new(), opaque: true };
+        let guess = |name: &String| Cte { name: name.clone(), columns: Vec::new(), opaque: true, carried: Vec::new() };
         inner.ctes.extend(unseen.iter().map(guess));
         let first = if names_itself { self.first_part(cte, &inner)? } else { None };
         if let Some(columns) = &first {
-            inner.ctes.push(Cte { name: cte.ctename.clone(), columns: columns.clone(), opaque: false });
+            let (name, columns) = (cte.ctename.clone(), columns.clone());
+            inner.ctes.push(Cte { name, columns, opaque: false, carried: Vec::new() });
         }
-        let columns = self.common(cte, &inner)?;
+        let (columns, _) = self.common(cte, &inner)?;
         match first {
             Some(first) if !agree(&first, &columns) => Err(refused(cte)),
             None if names_itself && holds_protected(&columns) => Err(refused(cte)),
