@@ -12,8 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::Gateway;
 use drieslot_audit::index::{Answer, Cursor, Page};
-use drieslot_audit::{AuditError, Index, Pseudonym};
-use drieslot_journal::{IdentityKey, Verifier};
+use drieslot_audit::{AuditError, Index, Prune, Pseudonym};
+use drieslot_journal::{IdentityKey, JournalConfig, Verifier};
 use serde_json::json;
 
 /// Names the folder that [`an_indexer_that_is_killed`] works in.
@@ -176,6 +176,36 @@ fn a_journal_that_shrank_forked_or_was_changed_is_refused() {
     let said = refused(&index, &other.journal(), &other.verifier());
     assert!(said.contains("are not those of the signed tree"), "{said}");
     assert_eq!(index.reaches().unwrap().len(), 1);
+}
+
+/// What was indexed stays when the journal lets it go, and what comes is taken in; an index that comes too late says so.
+#[test]
+fn a_pruned_journal_goes_on_where_the_index_was() {
+    let mut gateway = Gateway::new("civic/gateway-1");
+    let mut expected = looks(&mut gateway, 0..700);
+    gateway.close();
+    let folder = tempfile::tempdir().unwrap();
+    let (index, verifier) = (Index::open(folder.path()).unwrap(), gateway.verifier());
+    index.follow(&gateway.journal(), &verifier).unwrap();
+    let said = Prune { before: 1_536, who: "Sam Peeters", why: "retention", keep_days: 1 };
+    let said = said.entry(&common::at(800).to_string()).unwrap();
+    let key = IdentityKey::load(&gateway.folder.path().join("key")).unwrap();
+    let config = JournalConfig::new("civic/gateway-1", key);
+    drieslot_journal::prune(&gateway.journal(), config, 1_536, said).unwrap();
+    gateway.open();
+    for (number, places) in looks(&mut gateway, 900..1_300) {
+        let of = expected.entry(number).or_default();
+        of.extend(places);
+        of.sort_by(|a, b| b.cmp(a));
+    }
+    gateway.close();
+    assert_eq!(index.follow(&gateway.journal(), &verifier).unwrap().entries, 3_301);
+    for (number, places) in &expected {
+        assert_eq!(all(&index, *number), *places, "{number}");
+    }
+    let late = Index::open(&folder.path().join("late")).unwrap();
+    let said = refused(&late, &gateway.journal(), &verifier);
+    assert!(said.contains("pruned"), "{said}");
 }
 
 fn copy(from: &Path, to: &Path) {
