@@ -7,6 +7,7 @@ mod certificate;
 mod child;
 mod classify;
 mod command;
+mod cosigned;
 mod custodian;
 mod deny;
 mod dump;
@@ -109,7 +110,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Keys(KeysCommand::Rotate(args)) => keys::rotate(&args).await,
         Command::Keys(KeysCommand::Verify(args)) => keys::verify(&args).await,
         Command::Deny(args) => deny::deny(&args, Timestamp::now()).await,
-        Command::Journal(JournalCommand::Verify(args)) => verify::verify(&args).await,
+        Command::Journal(JournalCommand::Verify(args)) => verify::verify(&args, Timestamp::now()).await,
         Command::Journal(JournalCommand::Serve(args)) => verify::serve(&args).await,
         Command::Mirror(MirrorCommand::Init(args)) => mirror::init(&args),
         Command::Mirror(MirrorCommand::Run(args)) => mirror::run(&args).await,

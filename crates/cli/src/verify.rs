@@ -4,10 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use drieslot_journal::{Checkpoint, Reader, Report, Trust, Verifier, verify_folder, verify_served};
+use drieslot_journal::{
+    COSIGNED, Checkpoint, Cosigned, Published, Quorum, Reader, Report, Trust, Verifier, verify_folder, verify_served,
+};
 use drieslot_link::{LoopbackAddress, TlsIdentity};
 use drieslot_mirror::{Remote, ServeConfig};
+use jiff::Timestamp;
 
+use crate::cosigned;
 use crate::failure::failure;
 use crate::files;
 use crate::journal::arguments::{JournalServeArgs, JournalVerifyArgs};
@@ -22,33 +26,72 @@ pub(crate) fn verifier(file: &Path) -> Result<Verifier> {
     Verifier::parse(text.trim()).map_err(|error| failure(format!("{}: {error}", file.display()), hint))
 }
 
+/// What a journal is held against.
+#[derive(Clone)]
+struct Known {
+    verifier: Verifier,
+    seen: Option<Checkpoint>,
+    cosigned: Option<Cosigned>,
+}
+
+impl Known {
+    fn trust(&self) -> Trust<'_> {
+        Trust { verifier: &self.verifier, seen: self.seen.as_ref(), cosigned: self.cosigned.as_ref() }
+    }
+}
+
 /// `drieslot journal verify`
-pub(crate) async fn verify(args: &JournalVerifyArgs) -> Result<()> {
+pub(crate) async fn verify(args: &JournalVerifyArgs, now: Timestamp) -> Result<()> {
     let keys = args.key.iter().map(|key| verifier(key)).collect::<Result<Vec<_>>>()?;
-    let ([journal], [key]) = (args.journal.as_slice(), keys.as_slice()) else { return verify_several(args, &keys) };
-    let seen = match &args.since {
-        Some(file) => seen(file, key)?,
-        None => None,
+    let quorum = cosigned::quorum(&args.cosigned).await?;
+    let ([journal], [key]) = (args.journal.as_slice(), keys.as_slice()) else {
+        return verify_several(args, &keys, quorum.as_ref(), now);
     };
-    let (report, joints) = match remote(args, journal)? {
+    let mut known = Known { verifier: key.clone(), seen: None, cosigned: None };
+    if let Some(file) = &args.since {
+        known.seen = seen(file, key)?;
+    }
+    let remote = remote(args, journal)?;
+    if let Some(quorum) = &quorum {
+        // Before the checkpoint, which is then of at least as many entries.
+        let note = match &remote {
+            Some(remote) => remote.cosigned().await?,
+            None => Published::cosigned_note(Path::new(journal))?,
+        };
+        known.cosigned = Some(cosigned(journal, note, key, quorum)?);
+    }
+    let (report, joints) = match remote {
         Some(remote) => {
-            let report = served(journal, remote, key.clone(), seen.clone()).await?;
+            let report = served(journal, remote, known.clone()).await?;
             let note = note_on(&report.checkpoint.origin, report.pruned).into_iter().collect();
             (report, note)
         }
         None => {
-            let report = verify_folder(Path::new(journal), Trust { verifier: key, seen: seen.as_ref() });
-            (report.map_err(|error| not_as_signed(journal, &error))?, joints(&[Named::open(Path::new(journal))?])?)
+            let report = verify_folder(Path::new(journal), known.trust());
+            let report = report.map_err(|error| not_as_signed(journal, &error.into()))?;
+            (report, joints(&[Named::open(Path::new(journal))?])?)
         }
     };
     say(&report);
     joints.iter().for_each(|said| println!("{said}"));
+    if let (Some(quorum), Some(cosigned)) = (&quorum, &known.cosigned) {
+        println!("{}", cosigned::said(&args.cosigned, quorum, cosigned, &report, now)?);
+    }
     let Some(file) = &args.since else { return Ok(()) };
-    match &seen {
+    match &known.seen {
         Some(seen) => println!("they begin with the {} that were seen before", seen.size),
         None => println!("nothing was seen before; {} now says what was seen", file.display()),
     }
     files::write(file, &report.note)
+}
+
+/// What the witnesses' quorum signed of it.
+fn cosigned(journal: &str, note: Option<String>, verifier: &Verifier, quorum: &Quorum) -> Result<Cosigned> {
+    let hint =
+        "either no quorum has cosigned it yet, or that was taken away: look at the part's log, and ask its mirror";
+    let note = note.ok_or_else(|| failure(format!("{journal} has no {COSIGNED}"), hint))?;
+    Cosigned::open(&note, verifier, quorum)
+        .map_err(|error| not_as_signed(journal, &anyhow::anyhow!("{COSIGNED}: {error}")))
 }
 
 fn say(report: &Report) {
@@ -59,20 +102,27 @@ fn say(report: &Report) {
 }
 
 /// Journals that go on from one another, each in a folder.
-fn verify_several(args: &JournalVerifyArgs, keys: &[Verifier]) -> Result<()> {
-    if args.since.is_some() || args.journal.iter().any(|journal| journal.contains("://")) {
-        let what = "several journals are verified in their folders, and without --since";
+fn verify_several(args: &JournalVerifyArgs, keys: &[Verifier], quorum: Option<&Quorum>, now: Timestamp) -> Result<()> {
+    let alone = args.since.is_some() || args.cosigned.cosigned_within.is_some();
+    if alone || args.journal.iter().any(|journal| journal.contains("://")) {
+        let what = "several journals are verified in their folders, and without --since and --cosigned-within";
         return Err(failure(
             what,
-            "verify one at a time what is served, or what is compared with what was seen before",
+            "verify one at a time what is served, or what is compared with what was seen before or with the clock",
         ));
     }
     let folders: Vec<PathBuf> = args.journal.iter().map(PathBuf::from).collect();
     let named = Named::all(&folders)?;
     for (one, journal) in named.iter().zip(&args.journal) {
         let verifier = key_of(keys, one.reader.origin(), &one.folder)?;
-        let report = verify_folder(&one.folder, Trust { verifier, seen: None });
-        say(&report.map_err(|error| not_as_signed(journal, &error))?);
+        let open = |quorum| cosigned(journal, Published::cosigned_note(&one.folder)?, verifier, quorum);
+        let known = Known { verifier: verifier.clone(), seen: None, cosigned: quorum.map(open).transpose()? };
+        let report = verify_folder(&one.folder, known.trust());
+        let report = report.map_err(|error| not_as_signed(journal, &error.into()))?;
+        say(&report);
+        if let (Some(quorum), Some(cosigned)) = (quorum, &known.cosigned) {
+            println!("{}", cosigned::said(&args.cosigned, quorum, cosigned, &report, now)?);
+        }
     }
     joints(&named)?.iter().for_each(|said| println!("{said}"));
     Ok(())
@@ -87,17 +137,14 @@ fn seen(file: &Path, verifier: &Verifier) -> Result<Option<Checkpoint>> {
     opened.map(Some).map_err(|error| failure(format!("{}: {error}", file.display()), hint))
 }
 
-async fn served(journal: &str, remote: Remote, verifier: Verifier, seen: Option<Checkpoint>) -> Result<Report> {
+async fn served(journal: &str, remote: Remote, known: Known) -> Result<Report> {
     let note = remote.note().await?;
-    let check = move || {
-        let trust = Trust { verifier: &verifier, seen: seen.as_ref() };
-        verify_served(&remote, &note, trust)
-    };
+    let check = move || verify_served(&remote, &note, known.trust());
     let checked = tokio::task::spawn_blocking(check).await.context("the check ended unexpectedly")?;
-    checked.map_err(|error| not_as_signed(journal, &error))
+    checked.map_err(|error| not_as_signed(journal, &error.into()))
 }
 
-fn not_as_signed(journal: &str, error: &drieslot_journal::VerifyError) -> anyhow::Error {
+fn not_as_signed(journal: &str, error: &anyhow::Error) -> anyhow::Error {
     failure(
         format!("{journal} does not hold what was signed: {error}"),
         "keep a copy of it as it is, and tell who relies on it",

@@ -54,6 +54,8 @@ fn only_tiles_are_served(port: u16, journal: &Path) {
     }
     assert!(journal.join("wal").exists() && journal.join("../journal.key").exists());
     for path in [
+        // There are no witnesses here.
+        "/checkpoint.cosigned",
         "/wal",
         "/lock",
         "/",

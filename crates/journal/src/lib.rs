@@ -8,6 +8,7 @@
 
 mod block;
 mod cosignature;
+mod cosigned;
 pub mod entry;
 mod error;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod writer;
 
 pub use block::Block;
 pub use cosignature::Cosigner;
+pub use cosigned::{Cosigned, Quorum};
 pub use error::JournalError;
 pub use followed::{FollowError, Followed};
 pub use journal::{Durability, Durable, Journal, JournalConfig, Notify, Recovered};
@@ -43,7 +45,7 @@ pub use key::{IdentityKey, Verifier};
 pub use mirror::{Mirror, MirrorError, Mirrored};
 pub use note::{Checkpoint, MAX_NOTE_BYTES, Note};
 pub use pruning::{Pruned, prune};
-pub use published::Published;
+pub use published::{COSIGNED, Published};
 pub use reader::{Entries, Reader};
 pub use serve::{Kind, Served, served};
 pub use source::{MAX_FILE_BYTES, Source};

@@ -15,7 +15,7 @@ use crate::shelf::partial_of;
 use crate::source::{self, Relation, Source, relation};
 use crate::tile::{self, Edge, HashTile};
 use crate::writer::checkpoint_path;
-use crate::{Checkpoint, JournalError, Verifier, wal};
+use crate::{COSIGNED, Checkpoint, JournalError, Published, Verifier, wal};
 
 /// Bundles that are held in memory, verified and stored at once.
 const BUNDLES_AT_ONCE: usize = 64;
@@ -50,7 +50,7 @@ pub enum MirrorError {
     },
     /// Two histories under one key.
     #[error(
-        "the checkpoint of {now} entries is not of the history whose first {had} entries the mirror holds: the journal's \
+        "the checkpoint of {now} entries is not of the history of {had} entries that the mirror holds: the journal's \
          key signed two histories; the mirror keeps what it has"
     )]
     Forked {
@@ -98,6 +98,8 @@ pub struct Mirror {
     verifier: Verifier,
     /// The signed note of what is here, and the checkpoint in it; none before the first.
     held: Option<(String, Checkpoint)>,
+    /// The note with cosignatures that is here, and of how many entries it is.
+    cosigned: Option<(u64, String)>,
     edge: Edge,
     _lock: File,
 }
@@ -113,7 +115,9 @@ impl Mirror {
         let _lock = lock(&dir)?;
         take_mark(&dir, &verifier)?;
         let note = files::read_if_there(&checkpoint_path(&dir))?;
-        let Some(note) = note else { return Ok(Self { dir, verifier, held: None, edge: Edge::default(), _lock }) };
+        let Some(note) = note else {
+            return Ok(Self { dir, verifier, held: None, cosigned: None, edge: Edge::default(), _lock });
+        };
         let broken = |why: String| JournalError::corrupt(&checkpoint_path(&dir), why);
         let note = String::from_utf8(note).map_err(|_| broken("the checkpoint is not UTF-8".into()))?;
         let checkpoint = Checkpoint::open(&note, &verifier).map_err(|error| broken(error.to_string()))?;
@@ -121,7 +125,11 @@ impl Mirror {
         if edge.root() != checkpoint.root {
             return Err(broken(format!("its root is not that of the {} entries in the mirror", checkpoint.size)));
         }
-        Ok(Self { dir, verifier, held: Some((note, checkpoint)), edge, _lock })
+        let cosigned = match Published::open(&dir, &verifier)?.cosigned(&verifier)? {
+            Some(note) => Some((Checkpoint::open(&note, &verifier)?.size, note)),
+            None => None,
+        };
+        Ok(Self { dir, verifier, held: Some((note, checkpoint)), cosigned, edge, _lock })
     }
 
     /// Entries in the mirror.
@@ -153,6 +161,37 @@ impl Mirror {
         self.grow(source, &checkpoint)?;
         self.publish(note, checkpoint)?;
         Ok(Mirrored { new: now - had, size: now })
+    }
+
+    /// Takes over a note with witnesses' cosignatures, which may be of fewer entries than are here. It was fetched before the
+    /// checkpoint that was followed last; so where it names more, that checkpoint was put back. Whose cosignatures they are is
+    /// for readers to verify.
+    ///
+    /// # Errors
+    /// As [`Mirror::follow`].
+    pub fn take_cosigned(&mut self, note: &str) -> Result<(), MirrorError> {
+        if self.cosigned.as_ref().is_some_and(|(_, held)| held == note) {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint::open(note, &self.verifier).map_err(MirrorError::Foreign)?;
+        let (had, now) = (self.size(), checkpoint.size);
+        let refused = if now > had {
+            Some(MirrorError::RolledBack { had: now, now: had })
+        } else {
+            let published = Published::open(&self.dir, &self.verifier).map_err(MirrorError::Own)?;
+            let root = published.root_of(now).map_err(MirrorError::Own)?;
+            (root != checkpoint.root).then_some(MirrorError::Forked { had, now })
+        };
+        if let Some(error) = refused {
+            keep_evidence(&self.dir, note);
+            return Err(error);
+        }
+        if self.cosigned.as_ref().is_none_or(|(held, _)| *held <= now) {
+            // Order: `checkpoint` of at least as many entries is on the disk; then this file takes the old one's place.
+            files::replace(&self.dir.join(COSIGNED), note.as_bytes(), Sync::Now).map_err(MirrorError::Own)?;
+            self.cosigned = Some((now, note.to_owned()));
+        }
+        Ok(())
     }
 
     /// Whether the checkpoint goes on from what is here.

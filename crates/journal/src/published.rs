@@ -16,8 +16,11 @@ pub struct Published {
     checkpoint: Checkpoint,
 }
 
+/// Path of the last checkpoint with a quorum's cosignatures.
+pub const COSIGNED: &str = "checkpoint.cosigned";
+
 fn cosigned_path(dir: &Path) -> PathBuf {
-    dir.join("checkpoint.cosigned")
+    dir.join(COSIGNED)
 }
 
 fn read_note(path: &Path) -> Result<Option<String>, JournalError> {
@@ -26,6 +29,15 @@ fn read_note(path: &Path) -> Result<Option<String>, JournalError> {
 }
 
 impl Published {
+    /// The signed note with cosignatures that was kept last, as it lies there; `None` where there is none. Whoever compares it
+    /// with the checkpoint of a live journal reads it first.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; [`JournalError::Corrupt`] for what is no text.
+    pub fn cosigned_note(dir: &Path) -> Result<Option<String>, JournalError> {
+        read_note(&cosigned_path(dir))
+    }
+
     /// As of the checkpoint that is there now.
     ///
     /// # Errors

@@ -1,12 +1,13 @@
-//! Which paths of a journal may be served, by [tlog-tiles](https://c2sp.org/tlog-tiles). A path is read into numbers and
+//! Which paths of a journal may be served, by [tlog-tiles](https://c2sp.org/tlog-tiles), and beside them the last cosigned
+//! checkpoint. A path is read into numbers and
 //! written anew from them, so that no other file of a folder can be named.
 
-use crate::{pruning, tile};
+use crate::{COSIGNED, pruning, tile};
 
 /// What a served file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The signed tree head: another one soon.
+    /// A signed tree head: another one soon.
     Checkpoint,
     /// From where on there are entries; another one where more are pruned.
     Pruned,
@@ -29,7 +30,7 @@ pub struct Served {
 /// spelling of these.
 #[must_use]
 pub fn served(path: &str) -> Option<Served> {
-    if path == "checkpoint" {
+    if path == "checkpoint" || path == COSIGNED {
         return Some(Served { path: path.to_owned(), kind: Kind::Checkpoint });
     }
     if path == pruning::FILE {
@@ -65,6 +66,7 @@ mod tests {
         for (path, kind) in [
             ("checkpoint", Kind::Checkpoint),
             ("pruned", Kind::Pruned),
+            ("checkpoint.cosigned", Kind::Checkpoint),
             ("tile/0/000", Kind::Tile),
             ("tile/0/x001/x234/067", Kind::Tile),
             ("tile/2/000.p/17", Kind::Tile),
@@ -86,6 +88,7 @@ mod tests {
             "mirror",
             "checkpoint/",
             "checkpoint.new",
+            "checkpoint.cosigned.new",
             "/checkpoint",
             "./checkpoint",
             "tile",

@@ -7,7 +7,7 @@ use crate::reader::Reader;
 use crate::recovery::later_tiles;
 use crate::source::{self, Source};
 use crate::tile::{self, Edge, HashTile};
-use crate::{Checkpoint, JournalError, Pruned, Verifier, pruning};
+use crate::{Checkpoint, Cosigned, JournalError, Pruned, Verifier, pruning};
 
 /// A journal that holds what it signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub enum VerifyError {
     },
     /// What was seen before lies among what was pruned.
     #[error(
-        "the {seen} entries that were seen before cannot be compared: those before {first} were pruned; compare with a mirror, \
+        "the {seen} entries that were seen before, or cosigned, cannot be compared: those before {first} were pruned; compare with a mirror, \
          then begin with a new file"
     )]
     PrunedSince {
@@ -107,6 +107,20 @@ pub enum VerifyError {
         seen: u64,
         /// Entries that this one names.
         now: u64,
+    },
+    /// The checkpoint names less than witnesses cosigned.
+    #[error("the checkpoint names {now} entries, and witnesses cosigned {cosigned}: the journal was rolled back")]
+    BehindCosigned {
+        /// Entries that were cosigned.
+        cosigned: u64,
+        /// Entries that the checkpoint names.
+        now: u64,
+    },
+    /// What was cosigned isn't the beginning of what is signed.
+    #[error("the first {cosigned} entries are not those that witnesses cosigned: the same key signed a second history")]
+    NotCosigned {
+        /// Entries that were cosigned.
+        cosigned: u64,
     },
     /// What was signed before isn't the beginning of what is signed now.
     #[error(
@@ -125,6 +139,8 @@ pub struct Trust<'a> {
     pub verifier: &'a Verifier,
     /// A checkpoint that was seen before: what it names must still be there, unchanged.
     pub seen: Option<&'a Checkpoint>,
+    /// What a quorum of witnesses cosigned, read before the journal's checkpoint: the same must hold of it.
+    pub cosigned: Option<&'a Cosigned>,
 }
 
 /// Verifies all of the journal in a folder against the key that is trusted to sign it. The
@@ -133,7 +149,7 @@ pub struct Trust<'a> {
 /// # Errors
 /// The first thing found wrong, with its place.
 pub fn verify(dir: &Path, verifier: &Verifier) -> Result<Report, VerifyError> {
-    verify_folder(dir, Trust { verifier, seen: None })
+    verify_folder(dir, Trust { verifier, seen: None, cosigned: None })
 }
 
 /// As [`verify`], with all that is trusted.
@@ -180,11 +196,13 @@ pub fn verify_served(source: &(impl Source + ?Sized), note: &str, trust: Trust<'
 impl Trust<'_> {
     fn checkpoint(&self, note: &str) -> Result<Checkpoint, VerifyError> {
         let checkpoint = Checkpoint::open(note, self.verifier)?;
-        match self.seen {
-            Some(seen) if seen.size > checkpoint.size => {
-                Err(VerifyError::RolledBack { seen: seen.size, now: checkpoint.size })
-            }
-            Some(_) | None => Ok(checkpoint),
+        let now = checkpoint.size;
+        if let Some(seen) = self.seen.map(|seen| seen.size).filter(|seen| *seen > now) {
+            return Err(VerifyError::RolledBack { seen, now });
+        }
+        match self.cosigned.map(|cosigned| cosigned.checkpoint().size).filter(|cosigned| *cosigned > now) {
+            Some(cosigned) => Err(VerifyError::BehindCosigned { cosigned, now }),
+            None => Ok(checkpoint),
         }
     }
 }
@@ -194,7 +212,7 @@ struct Check<'a, S: ?Sized> {
     /// Entries that may be in bundles too: index of the first, and they.
     tail: (u64, &'a [Vec<u8>]),
     checkpoint: &'a Checkpoint,
-    seen: Option<&'a Checkpoint>,
+    trust: Trust<'a>,
     edge: Edge,
     tiles: u64,
     pruned: Option<Pruned>,
@@ -210,14 +228,15 @@ impl<'a, S: Source + ?Sized> Check<'a, S> {
         trust: Trust<'a>,
     ) -> Result<Self, VerifyError> {
         let pruned = pruning::read(source)?;
-        let (seen, edge, tiles) = (trust.seen, Edge::default(), 0);
+        let (edge, tiles) = (Edge::default(), 0);
         if let Some(pruned) = pruned.filter(|pruned| pruned.entry >= checkpoint.size) {
             return Err(VerifyError::NotPruned { pruned });
         }
         let first = pruned.map_or(0, |pruned| pruned.first);
-        match seen.filter(|seen| seen.size < first && !seen.size.is_multiple_of(tile::WIDTH)) {
-            Some(seen) => Err(VerifyError::PrunedSince { seen: seen.size, first }),
-            None => Ok(Self { source, tail, checkpoint, seen, edge, tiles, pruned, said: false }),
+        let known = [trust.seen, trust.cosigned.map(Cosigned::checkpoint)].into_iter().flatten();
+        match known.map(|known| known.size).find(|size| *size < first && !size.is_multiple_of(tile::WIDTH)) {
+            Some(seen) => Err(VerifyError::PrunedSince { seen, first }),
+            None => Ok(Self { source, tail, checkpoint, trust, edge, tiles, pruned, said: false }),
         }
     }
 
@@ -304,9 +323,13 @@ impl<'a, S: Source + ?Sized> Check<'a, S> {
         if size == self.checkpoint.size && self.edge.root() != self.checkpoint.root {
             return Err(VerifyError::Root { size });
         }
-        match self.seen {
-            Some(seen) if seen.size == size && self.edge.root() != seen.root => Err(VerifyError::Forked { seen: size }),
-            Some(_) | None => Ok(()),
+        let other = |known: &Checkpoint| known.size == size && self.edge.root() != known.root;
+        if self.trust.seen.is_some_and(other) {
+            return Err(VerifyError::Forked { seen: size });
+        }
+        match self.trust.cosigned.map(Cosigned::checkpoint).is_some_and(other) {
+            true => Err(VerifyError::NotCosigned { cosigned: size }),
+            false => Ok(()),
         }
     }
 }

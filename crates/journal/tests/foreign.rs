@@ -12,8 +12,8 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::Folder;
-use drieslot_journal::verify;
+use common::{Folder, append, copy_tree};
+use drieslot_journal::{IdentityKey, Note, verify};
 
 fn tool() -> Option<PathBuf> {
     let has_library = Command::new("python3")
@@ -30,7 +30,11 @@ fn tool() -> Option<PathBuf> {
 }
 
 fn foreign(tool: &Path, dir: &Path, vkey: &str) -> Result<String, String> {
-    let output = Command::new("python3").arg(tool).arg(dir).arg(vkey).output().unwrap();
+    foreign_with(tool, dir, vkey, &[])
+}
+
+fn foreign_with(tool: &Path, dir: &Path, vkey: &str, more: &[&str]) -> Result<String, String> {
+    let output = Command::new("python3").arg(tool).arg(dir).arg(vkey).args(more).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
@@ -95,4 +99,65 @@ fn a_foreign_verifier_reads_what_pruning_left() {
     }
     std::fs::remove_file(folder.journal().join("pruned")).unwrap();
     assert!(foreign(&tool, &folder.journal(), &vkey).unwrap_err().contains("missing"));
+}
+
+#[test]
+fn a_foreign_verifier_counts_cosignatures_and_compares_what_was_seen_before() {
+    let Some(tool) = tool() else { return };
+    let folder = Folder::filled(500);
+    let (dir, vkey) = (folder.journal(), folder.verifier().vkey());
+    let text = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    let keys: Vec<_> = (0..3).map(|at| (format!("w.example/{at}"), IdentityKey::generate().unwrap())).collect();
+    let vkeys: Vec<_> = keys.iter().map(|(name, key)| key.cosigner(name).unwrap().vkey()).collect();
+    let seen = folder.0.join("seen");
+    std::fs::copy(dir.join("checkpoint"), &seen).unwrap();
+    let old = folder.0.join("old");
+    copy_tree(&dir, &old);
+    // Cosigned long ago by two of three.
+    let note = text("checkpoint");
+    let body = Note::parse(&note).unwrap().text().to_owned();
+    let lines = |who: &[usize]| -> String {
+        who.iter().map(|at| keys[*at].1.cosign(&keys[*at].0, &body, 1_700_000_000).unwrap()).collect()
+    };
+    let cosign = |lines: &str| std::fs::write(dir.join("checkpoint.cosigned"), format!("{note}{lines}")).unwrap();
+    let policy: Vec<_> = vkeys.iter().flat_map(|vkey| ["--witness", vkey]).chain(["--quorum", "2"]).collect();
+    let ask = |dir: &Path, more: &[&str]| foreign_with(&tool, dir, &vkey, &[&policy, more].concat());
+    let seen = seen.display().to_string();
+
+    assert!(ask(&dir, &[]).unwrap_err().contains("checkpoint.cosigned: missing"));
+    cosign(&lines(&[0, 2]));
+    let (journal, _) = folder.open().unwrap();
+    append(&journal, 500, 700);
+    journal.close().unwrap();
+    let said = ask(&dir, &["--since", &seen]).unwrap();
+    assert!(said.contains("700 entries") && said.contains("500 cosigned by w.example/2 w.example/0, "), "{said}");
+    assert!(ask(&dir, &["--cosigned-within", "3600"]).unwrap_err().contains("s ago, more than 3600"));
+    cosign(&lines(&[1]));
+    assert!(ask(&dir, &[]).unwrap_err().contains("cosigned by 1 witnesses, and 2 must"));
+    let good = lines(&[0]);
+    let forged = good.replace("w.example/0", "w.example/1");
+    cosign(&(lines(&[0, 2]) + &forged));
+    assert!(ask(&dir, &[]).is_ok(), "another key id is another key");
+    let wrong = lines(&[1]);
+    let at = wrong.len() - 8;
+    let wrong = format!("{}{}{}", &wrong[..at], if wrong[at..].starts_with('A') { "B" } else { "A" }, &wrong[at + 1..]);
+    cosign(&(lines(&[0, 2]) + &wrong));
+    assert!(ask(&dir, &[]).unwrap_err().contains("the cosignature of w.example/1 is wrong"));
+
+    let later = folder.0.join("later");
+    std::fs::copy(dir.join("checkpoint"), &later).unwrap();
+    let later = later.display().to_string();
+    assert!(foreign_with(&tool, &old, &vkey, &["--since", &later]).unwrap_err().contains("rolled back"));
+    let (journal, _) = drieslot_journal::Journal::open(&old, folder.config()).unwrap();
+    (500..800).for_each(|_| assert!(journal.append(b"another history".to_vec()).is_ok()));
+    journal.close().unwrap();
+    foreign(&tool, &old, &vkey).unwrap();
+    assert!(foreign_with(&tool, &old, &vkey, &["--since", &later]).unwrap_err().contains("a second history"));
+    foreign_with(&tool, &old, &vkey, &["--since", &seen]).unwrap();
+    // Wrong usage is an error, and not a journal that verifies.
+    for more in [&["--quorum", "2"][..], &["--witness", &vkeys[0]], &["--cosigned-within", "3"]] {
+        assert!(foreign_with(&tool, &dir, &vkey, more).is_err());
+    }
+    assert!(ask(&dir, &["--witness", &vkeys[0]]).unwrap_err().contains("named twice"));
+    assert!(ask(&dir, &["--quorum", "1"]).unwrap_err().contains("more than half"));
 }

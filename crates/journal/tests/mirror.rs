@@ -227,18 +227,18 @@ fn what_was_seen_before_must_still_be_there() {
     let earlier = folder.0.join("earlier");
     copy_tree(&folder.journal(), &earlier);
     grow(&folder, 600, 900);
-    let trust = Trust { verifier: &verifier, seen: Some(&seen) };
+    let trust = Trust { verifier: &verifier, seen: Some(&seen), cosigned: None };
     assert_eq!(verify_folder(&folder.journal(), trust).unwrap().checkpoint.size, 900);
     assert_eq!(verify_folder(&earlier, trust).unwrap().checkpoint.size, 600);
     let from = folder.journal();
     assert_eq!(verify_served(from.as_path(), &note(&from), trust).unwrap().checkpoint.size, 900);
 
     let later = Checkpoint::open(&note(&from), &verifier).unwrap();
-    let trust = Trust { verifier: &verifier, seen: Some(&later) };
+    let trust = Trust { verifier: &verifier, seen: Some(&later), cosigned: None };
     let rolled_back = verify_folder(&earlier, trust).unwrap_err();
     assert!(matches!(rolled_back, VerifyError::RolledBack { seen: 900, now: 600 }));
     let other = Checkpoint { origin: ORIGIN.into(), size: 600, root: hash::sha256(b"another history") };
-    let trust = Trust { verifier: &verifier, seen: Some(&other) };
+    let trust = Trust { verifier: &verifier, seen: Some(&other), cosigned: None };
     assert!(matches!(verify_folder(&from, trust).unwrap_err(), VerifyError::Forked { seen: 600 }));
     assert!(matches!(verify_served(from.as_path(), &note(&from), trust), Err(VerifyError::Forked { seen: 600 })));
 }

@@ -78,7 +78,7 @@ fn what_is_pruned_is_gone_and_all_else_is_proven_as_before() {
     grow(&folder, 10);
     assert_eq!(verify(&folder.journal(), &folder.verifier()).unwrap().checkpoint.size, 73_012);
     let from = folder.journal();
-    let trust = Trust { verifier: &folder.verifier(), seen: None };
+    let trust = Trust { verifier: &folder.verifier(), seen: None, cosigned: None };
     assert_eq!(verify_served(from.as_path(), &note(&from), trust).unwrap().pruned.unwrap().first, 72_960);
 }
 
@@ -178,7 +178,8 @@ fn what_was_seen_before_is_compared_where_it_can_be() {
     let (aligned, within, after) = (seen(512), seen(700), seen(1_500));
     pruned(&folder, 1_024).unwrap();
     let verifier = folder.verifier();
-    let check = |seen| verify_folder(&folder.journal(), Trust { verifier: &verifier, seen: Some(seen) });
+    let check =
+        |seen| verify_folder(&folder.journal(), Trust { verifier: &verifier, seen: Some(seen), cosigned: None });
     check(&aligned).unwrap();
     check(&after).unwrap();
     assert!(matches!(check(&within), Err(VerifyError::PrunedSince { seen: 700, first: 1_024 })));

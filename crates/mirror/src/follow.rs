@@ -197,12 +197,21 @@ fn remote(journal: &FollowedJournal, identity: Option<&TlsIdentity>) -> Result<R
 impl One {
     /// One look at the journal.
     async fn step(&self) -> Result<Result<Mirrored, MirrorError>, MirrorsError> {
-        let note = match self.remote.note().await {
-            Ok(note) => note,
+        // In this order: the checkpoint is then of at least as many entries.
+        let fetched = match self.remote.cosigned().await {
+            Ok(cosigned) => self.remote.note().await.map(|note| (cosigned, note)),
+            Err(error) => Err(error),
+        };
+        let (cosigned, note) = match fetched {
+            Ok(fetched) => fetched,
             Err(error) => return Ok(Err(MirrorError::Unreachable(error))),
         };
         let (mirror, remote) = (Arc::clone(&self.mirror), Arc::clone(&self.remote));
-        let follow = move || mirror.lock().unwrap_or_else(PoisonError::into_inner).follow(&*remote, &note);
+        let follow = move || {
+            let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
+            let mirrored = mirror.follow(&*remote, &note)?;
+            cosigned.map_or(Ok(mirrored), |note| mirror.take_cosigned(&note).map(|()| mirrored))
+        };
         let step = tokio::task::spawn_blocking(follow).await.map_err(|_| MirrorsError::Bug)?;
         let refused = step.as_ref().is_err_and(|error| !matches!(error, MirrorError::Unreachable(_)));
         self.told.refusing.store(u64::from(refused), Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use drieslot_journal::{JournalError, MAX_FILE_BYTES, Source};
+use drieslot_journal::{COSIGNED, JournalError, MAX_FILE_BYTES, Source};
 use drieslot_link::{Client, Fingerprint, LinkError, LoopbackAddress, TlsIdentity};
 use tokio::runtime::Handle;
 
@@ -42,9 +42,21 @@ impl Remote {
     /// # Errors
     /// [`JournalError::Fetch`].
     pub async fn note(&self) -> Result<String, JournalError> {
-        let missing = || self.fault("checkpoint", "no journal is served there");
-        let bytes = self.get("checkpoint").await?.ok_or_else(missing)?;
-        String::from_utf8(bytes).map_err(|_| self.fault("checkpoint", "it is not UTF-8"))
+        self.text("checkpoint").await?.ok_or_else(|| self.fault("checkpoint", "no journal is served there"))
+    }
+
+    /// The note that witnesses cosigned last, fetched anew; `None` where none is served. Whoever compares it with the
+    /// checkpoint fetches it first.
+    ///
+    /// # Errors
+    /// [`JournalError::Fetch`].
+    pub async fn cosigned(&self) -> Result<Option<String>, JournalError> {
+        self.text(COSIGNED).await
+    }
+
+    async fn text(&self, path: &str) -> Result<Option<String>, JournalError> {
+        let Some(bytes) = self.get(path).await? else { return Ok(None) };
+        String::from_utf8(bytes).map(Some).map_err(|_| self.fault(path, "it is not UTF-8"))
     }
 
     async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, JournalError> {

@@ -1,4 +1,4 @@
-//! The server's side: `checkpoint` and `tile/…` of a journal's folder, read only.
+//! The server's side: `checkpoint`, `checkpoint.cosigned` and `tile/…` of a journal's folder, read only.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -90,7 +90,7 @@ pub async fn serve(
 
 async fn answer(folder: Arc<Path>, path: String) -> Response {
     let Some(file) = path.strip_prefix('/').and_then(served) else {
-        return Response::new(404, "checkpoint and tile/… of tlog-tiles, and nothing else\n");
+        return Response::new(404, "checkpoint, checkpoint.cosigned and tile/… are served, and nothing else\n");
     };
     let place: PathBuf = folder.join(&file.path);
     match tokio::fs::read(&place).await {

@@ -107,6 +107,25 @@ pub(crate) struct JournalVerifyArgs {
     /// The TLS key that is shown there, sha256:…
     #[arg(long, value_name = "FINGERPRINT", requires = "identity")]
     pub(crate) tls: Option<Fingerprint>,
+    #[command(flatten)]
+    pub(crate) cosigned: CosignedArgs,
+}
+
+/// Whose cosignatures `checkpoint.cosigned` must have; left out, it is not looked at.
+#[derive(Debug, Args)]
+pub(crate) struct CosignedArgs {
+    /// File that names a register: its charter says which witnesses, and how many of them
+    #[arg(long, value_name = "FILE", conflicts_with = "witness")]
+    pub(crate) register: Option<PathBuf>,
+    /// A witness's verifier key, the text in its `witness.vkey`
+    #[arg(long, value_name = "KEY", requires = "quorum")]
+    pub(crate) witness: Vec<String>,
+    /// How many of them must have cosigned
+    #[arg(long, value_name = "COUNT", requires = "witness")]
+    pub(crate) quorum: Option<usize>,
+    /// Fail where they did so longer ago than this
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) cosigned_within: Option<u64>,
 }
 
 #[derive(Debug, Args)]

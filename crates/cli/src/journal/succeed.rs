@@ -96,7 +96,8 @@ fn of_whole(folder: &Path, old: &Verifier, known: Option<Known>) -> Result<Link>
         "where that is so, --why damaged goes on from what was signed; keep the old folder as it is, and find out why";
     let seen = known.map(|known| known.checkpoint);
     let wrong = |error: &dyn std::fmt::Display| failure(format!("{}: {error}", folder.display()), hint);
-    verify_folder(folder, Trust { verifier: old, seen: seen.as_ref() }).map_err(|error| wrong(&error))?;
+    verify_folder(folder, Trust { verifier: old, seen: seen.as_ref(), cosigned: None })
+        .map_err(|error| wrong(&error))?;
     Published::open(folder, old).and_then(|own| own.cosigned(old)).map_err(|error| wrong(&error))?;
     let reader = Reader::open(folder)?;
     if reader.size() > 0 && entry::decode(&reader.first_entry()?)?.kind == "statement" {
@@ -111,7 +112,7 @@ fn of_damaged(folder: &Path, old: &Verifier, known: Option<Known>) -> Link {
     let own = ["checkpoint", "checkpoint.cosigned"].into_iter().filter_map(|name| read(&folder.join(name), old).ok());
     let newest = own.chain(known).max_by_key(|known| known.checkpoint.size);
     let seen = newest.as_ref().map(|known| &known.checkpoint);
-    let fault = match verify_folder(folder, Trust { verifier: old, seen }) {
+    let fault = match verify_folder(folder, Trust { verifier: old, seen, cosigned: None }) {
         Err(error) => Some(error.to_string()),
         Ok(_) => Published::open(folder, old).and_then(|own| own.cosigned(old)).err().map(|error| error.to_string()),
     };
