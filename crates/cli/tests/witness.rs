@@ -3,16 +3,15 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::ports::Ports;
 use common::random::Random;
+use common::witnesses::{Running, post};
 use drieslot_journal::hash::{self, Hash};
 use drieslot_journal::{Checkpoint, Cosigner, IdentityKey, Note, proof};
 use drieslot_witness::Submission;
@@ -27,45 +26,6 @@ fn drieslot(arguments: &[&str]) -> Output {
 
 fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/witness.toml")
-}
-
-/// A witness's process; ends with the test.
-struct Running(Child);
-
-impl Running {
-    fn start(config: &Path, port: u16) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_drieslot"));
-        command.args(["witness", "run", "--config"]).arg(config).env("DRIESLOT_LOG", "error").stdin(Stdio::null());
-        let mut running = Self(command.spawn().unwrap());
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(running.0.try_wait().unwrap().is_none(), "the witness ended");
-            assert!(started.elapsed() < Duration::from_secs(30), "the witness is not ready");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        running
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Status and body; `None` where the witness is gone.
-fn post(port: u16, body: &str) -> Option<(u16, String)> {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    let head = format!(
-        "POST /add-checkpoint HTTP/1.1\r\nhost: w\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    socket.write_all((head + body).as_bytes()).ok()?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
 /// A log with two histories of 4000 entries that part at the hundredth.

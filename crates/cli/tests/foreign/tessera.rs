@@ -37,6 +37,7 @@ impl Tessera {
         self.ask(&["fsck", address, vkey])
     }
 
+    #[allow(dead_code, reason = "only the live gateway's test asks")]
     /// Whether so many of the witnesses cosigned a note.
     pub(crate) fn policy(&self, note: &Path, vkey: &str, witnesses: &[&str], quorum: usize) -> Result<(), String> {
         let mut policy = String::new();

@@ -43,9 +43,16 @@ func check(address string, key note.Verifier) error {
 	if err != nil {
 		return err
 	}
-	context, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	return fsck.New(key.Name(), key, fetcher, leaves, fsck.Opts{N: 2}).Check(context)
+	// Each of its workers ends at the first fault that it meets, and where none is left the check waits for one for ever.
+	check := fsck.New(key.Name(), key, fetcher, leaves, fsck.Opts{N: 64})
+	done := make(chan error, 1)
+	go func() { done <- check.Check(context.Background()) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(time.Minute):
+		return fmt.Errorf("the check does not end")
+	}
 }
 
 func policy(noteFile string, key note.Verifier, policyFile string) error {
