@@ -24,8 +24,8 @@ fn drieslot(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_drieslot")).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-fn shipped() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/witness.toml")
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(name)
 }
 
 /// A log with two histories of 4000 entries that part at the hundredth.
@@ -121,13 +121,16 @@ fn kill_9_makes_a_witness_forget_nothing() {
 }
 
 #[test]
-fn the_shipped_configuration_is_well_formed() {
-    let said = drieslot(&["config", "check", "witness", shipped().to_str().unwrap()]);
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+fn the_shipped_configurations_are_well_formed() {
     let folder = tempfile::tempdir().unwrap();
-    let bad = folder.path().join("bad.toml");
-    let text = std::fs::read_to_string(shipped()).unwrap();
-    std::fs::write(&bad, text.replace("name =", "nick =")).unwrap();
-    let said = drieslot(&["config", "check", "witness", bad.to_str().unwrap()]);
-    assert!(!said.status.success() && String::from_utf8_lossy(&said.stderr).contains("hint: correct the file"));
+    for (kind, setting) in [("witness", "name ="), ("mirror", "folder =")] {
+        let sample = shipped(&format!("{kind}.toml"));
+        let said = drieslot(&["config", "check", kind, sample.to_str().unwrap()]);
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let bad = folder.path().join("bad.toml");
+        let text = std::fs::read_to_string(sample).unwrap();
+        std::fs::write(&bad, text.replace(setting, "nick =")).unwrap();
+        let said = drieslot(&["config", "check", kind, bad.to_str().unwrap()]);
+        assert!(!said.status.success() && String::from_utf8_lossy(&said.stderr).contains("hint: correct the file"));
+    }
 }

@@ -1,9 +1,10 @@
-//! docs/operations.md, command by command on hosts of its own each, where systemd runs the units; then custodians that are
-//! killed, cut off, and gone.
+//! docs/operations.md, command by command on hosts of its own each, where systemd runs the units; then witnesses that are cut
+//! off, stalled, killed and shown a second history, and custodians that are killed, cut off, and gone.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
 
 mod hosts;
 mod page;
+mod witnesses;
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use hosts::Hosts;
 use page::Step;
 use rustix::process::{Pid, Signal, kill_process};
 
-const HOSTS: [&str; 12] = [
+const HOSTS: [&str; 15] = [
     "register",
     "structure",
     "access",
@@ -25,9 +26,12 @@ const HOSTS: [&str; 12] = [
     "ann",
     "kim",
     "hilde",
+    "w1",
+    "w2",
+    "w3",
 ];
 /// Those where the page has systemd start a unit.
-const BOOTED: [&str; 5] = ["register", "structure", "access", "keys", "gateway"];
+const BOOTED: [&str; 8] = ["register", "structure", "access", "keys", "gateway", "w1", "w2", "w3"];
 /// Seconds, instead of the page's 900.
 const LEASE_S: u64 = 8;
 const READ: &str = "SELECT name FROM newcomers WHERE national_number = '85073012345'";
@@ -77,8 +81,9 @@ fn newest_postgres() -> String {
 /// Runs a block, and waits for the unit that it starts.
 fn run(hosts: &Hosts, host: &str, script: &str) {
     let script = script.replace("lease_s = 900", &format!("lease_s = {LEASE_S}"));
+    let script = script.replace("witness_grace_s = 300", &format!("witness_grace_s = {}", witnesses::GRACE_S));
     print!("{}", hosts.sh(host, &script));
-    if script.contains("systemctl enable --now ") {
+    if script.contains("systemctl enable --now ") || script.contains("systemctl restart ") {
         hosts.wait_port(host, port(host));
     }
 }
@@ -87,6 +92,7 @@ fn port(host: &str) -> u16 {
     match host {
         "gateway" => 5432,
         "register" => 7000,
+        "w1" | "w2" | "w3" => 7380,
         _ => 7100,
     }
 }
@@ -169,6 +175,7 @@ fn the_page_is_followed_and_custodians_are_killed_cut_off_and_lost() {
     assert_eq!(hosts.sh("processor", others), "f\n", "another role comes into the database");
 
     confined(&hosts);
+    witnesses::fail(&hosts);
 
     for part in ["structure", "access", "keys"] {
         let unit = format!("drieslot-custodian@agency-{part}");
@@ -206,16 +213,19 @@ fn the_page_is_followed_and_custodians_are_killed_cut_off_and_lost() {
     hosts.power_off("keys");
     reads(&hosts, "two custodians are gone, within the lease");
     closed(&hosts, &["structure", "keys"]);
+    witnesses::split(&hosts);
 }
 
 /// What the units promise holds in the running processes: their own user, no capability, no new rights, one writable folder, and
 /// a credential that nobody else can read.
 fn confined(hosts: &Hosts) {
     for host in BOOTED {
-        let (kind, unit) = match host {
-            "register" | "gateway" => (host, format!("drieslot-{host}@agency-{host}")),
-            _ => ("custodian", format!("drieslot-custodian@agency-{host}")),
+        let (kind, instance) = match host {
+            "register" | "gateway" => (host, format!("agency-{host}")),
+            "w1" | "w2" | "w3" => ("witness", format!("witness-{host}")),
+            _ => ("custodian", format!("agency-{host}")),
         };
+        let unit = format!("drieslot-{kind}@{}", instance.trim_start_matches("witness-"));
         let main = hosts.sh(host, &format!("systemctl show --property=MainPID --value {unit}"));
         let main = main.trim();
         let status = hosts.sh(host, &format!("cat /proc/{main}/status"));
@@ -223,13 +233,13 @@ fn confined(hosts: &Hosts) {
             assert!(status.contains(wanted), "{unit}: {wanted}\n{status}");
         }
         let user = hosts.sh(host, &format!("stat --format=%U /proc/{main}"));
-        assert_eq!(user, format!("drieslot-agency-{host}\n"));
+        assert_eq!(user, format!("drieslot-{instance}\n"));
         // Not even root could write there.
         let inside = |script: &str| hosts.try_sh(host, &format!("nsenter --mount --target {main} -- sh -c '{script}'"));
         for folder in ["/etc/drieslot", "/usr/local/bin", "/var/lib", "/root"] {
             assert!(!inside(&format!("touch {folder}/x")).status.success(), "{unit} writes in {folder}");
         }
-        let own = format!("/var/lib/drieslot/agency-{host}");
+        let own = format!("/var/lib/drieslot/{instance}");
         assert!(inside(&format!("touch {own}/x && rm {own}/x")).status.success(), "{unit} cannot write in {own}");
         if kind == "custodian" {
             let mode = hosts.sh(host, &format!("stat --format=%U.%a /run/credentials/{unit}.service/sealing.key"));
@@ -241,7 +251,7 @@ fn confined(hosts: &Hosts) {
 /// What a release holds, in the home of each host that needs it.
 fn release(hosts: &Hosts) {
     let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
-    for host in &HOSTS[..8] {
+    for host in HOSTS[..8].iter().chain(&HOSTS[12..]) {
         let home = hosts.path(host, "/root");
         let program = env!("CARGO_BIN_EXE_drieslot");
         let stripped = Command::new("strip").arg("-o").arg(home.join("drieslot")).arg(program).status();
