@@ -578,7 +578,8 @@ mod tests {
         let mut commands = Vec::new();
         leaves(&super::CommandLine::command(), "", &mut commands);
         let mut documented: Vec<_> = rows().into_iter().map(|[command, ..]| command.to_owned()).collect();
-        (commands.sort(), documented.sort());
+        commands.sort();
+        documented.sort();
         assert_eq!(commands, documented);
         for [command, entry, test] in rows() {
             let changes = entry.starts_with('`');

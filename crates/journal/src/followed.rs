@@ -4,8 +4,9 @@
 //! second history), and entries that are not those under the checkpoint.
 
 use crate::hash::{self, Hash, Peaks};
-use crate::source::{Relation, relation};
-use crate::{Checkpoint, JournalError, Reader};
+use crate::proof::Nodes;
+use crate::source::{Relation, Tree, relation};
+use crate::{Checkpoint, JournalError, Reader, pruning};
 
 /// Why nothing more is given out.
 #[derive(Debug, thiserror::Error)]
@@ -89,10 +90,12 @@ impl Followed {
             Relation::Other => return Err(FollowError::Forked { had, now }),
             Relation::Unsigned => return Err(self.changed(checkpoint, "the tiles are not those of the signed tree")),
         }
+        let begun = self.begun(reader, checkpoint).map_err(|error| self.fault(checkpoint, error))?;
+        let had = begun.size();
         let to = now.min(had.saturating_add(most));
         let read = reader.entries(had, to).and_then(Iterator::collect);
         let entries: Vec<(u64, Vec<u8>)> = read.map_err(|error| self.fault(checkpoint, error))?;
-        let mut after = self.clone();
+        let mut after = begun;
         entries.iter().for_each(|(_, entry)| after.peaks.push(hash::leaf(entry)));
         match after.relation(reader, checkpoint)? {
             Relation::Beginning => {}
@@ -102,6 +105,24 @@ impl Followed {
         }
         *self = after;
         Ok(entries)
+    }
+
+    /// Who has had nothing yet begins where a pruned journal does; that its tree goes on from there, the signed tree says.
+    fn begun(&self, reader: &Reader, checkpoint: &Checkpoint) -> Result<Self, JournalError> {
+        let Some(pruned) = reader.pruned().filter(|_| self.size() == 0) else { return Ok(self.clone()) };
+        let said = reader.entries(pruned.entry, pruned.entry.saturating_add(1))?.next().transpose()?;
+        let mark = reader.dir.join(pruning::FILE);
+        if pruned.entry >= checkpoint.size || !said.is_some_and(|(_, entry)| pruned.is_said_by(&entry)) {
+            return Err(JournalError::corrupt(&mark, "the journal does not say that so many entries were pruned"));
+        }
+        let tree = Tree { source: reader.dir.as_path(), size: checkpoint.size };
+        let (mut hashes, mut start) = (Vec::new(), 0);
+        for level in (0..64_u8).rev().filter(|level| pruned.first >> level & 1 == 1) {
+            hashes.push(tree.node(level, start >> level)?);
+            start += 1 << level;
+        }
+        let peaks = Peaks::restore(pruned.first, hashes);
+        peaks.map(|peaks| Self { peaks }).ok_or_else(|| JournalError::corrupt(&mark, "it names no tree"))
     }
 
     fn relation(&self, reader: &Reader, checkpoint: &Checkpoint) -> Result<Relation, FollowError> {

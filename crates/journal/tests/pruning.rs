@@ -8,8 +8,8 @@ use std::path::Path;
 
 use common::{Folder, append, copy_tree};
 use drieslot_journal::{
-    Journal, JournalError, Mirror, MirrorError, Pruned, Published, Reader, Trust, VerifyError, entry, hash, proof,
-    prune, verify, verify_folder, verify_served,
+    Checkpoint, Followed, Journal, JournalError, Mirror, MirrorError, Pruned, Published, Reader, Trust, VerifyError,
+    entry, hash, proof, prune, verify, verify_folder, verify_served,
 };
 
 fn said(before: u64) -> Vec<u8> {
@@ -217,4 +217,27 @@ fn a_live_reader_and_a_writer_meet_a_pruned_journal() {
     assert_eq!((3..6).map(|index| live.block(index).unwrap().count()).sum::<usize>(), 632);
     journal.close().unwrap();
     assert_eq!(files_below(&folder.journal(), 768), 0, "they come back");
+}
+
+#[test]
+fn who_follows_a_pruned_journal_begins_where_it_does() {
+    let folder = Folder::filled(2_000);
+    let next = |followed: &mut Followed| {
+        let reader = Reader::open(&folder.journal()).unwrap();
+        let checkpoint = Checkpoint::open(reader.note(), &folder.verifier()).unwrap();
+        followed.next(&reader, &checkpoint, 700)
+    };
+    let mut early = Followed::default();
+    next(&mut early).unwrap();
+    pruned(&folder, 1_280).unwrap();
+    assert!(next(&mut early).is_err(), "what it would go on with is gone");
+    let (mut late, mut indexes) = (Followed::default(), Vec::new());
+    while late.size() < 2_001 {
+        indexes.extend(next(&mut late).unwrap().into_iter().map(|(index, _)| index));
+    }
+    assert!(indexes.into_iter().eq(1_280..2_001));
+    grow(&folder, 10);
+    assert_eq!(next(&mut late).unwrap().len(), 10);
+    fs::write(folder.journal().join("pruned"), "1536 2000\n").unwrap();
+    assert!(next(&mut Followed::default()).unwrap_err().to_string().contains("does not say"));
 }
