@@ -11,6 +11,7 @@ use drieslot_gateway::Config as GatewayConfig;
 use drieslot_gateway::rotation::JOURNAL_SUFFIX;
 use drieslot_journal::{IdentityKey, Journal, JournalConfig, JournalError, entry};
 use drieslot_register::Hex32;
+use drieslot_register::follow::check_journal;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -45,9 +46,11 @@ impl Place {
         Self { folder: folder.into(), origin: origin + JOURNAL_SUFFIX, key }
     }
 
-    fn open(&self) -> Result<Journal, JournalError> {
+    /// As the part itself does: a journal that is gone is not begun anew.
+    fn open(&self) -> Result<Journal> {
+        check_journal(&self.folder)?;
         let config = JournalConfig::new(&self.origin, IdentityKey::load(&self.key)?);
-        Journal::open(&self.folder, config).map(|(journal, _)| journal)
+        Ok(Journal::open(&self.folder, config)?.0)
     }
 }
 
@@ -125,14 +128,14 @@ impl Administration {
         let state = if outcome.is_ok() { "done" } else { "failed" };
         let said = self.place.open().and_then(|journal| {
             self.append(&journal, state)?;
-            journal.close()
+            Ok(journal.close()?)
         });
         match (outcome, said) {
             (Err(error), Err(unsaid)) => {
                 tracing::error!(error = %unsaid, "the journal does not say how the command ended");
                 Err(error)
             }
-            (Ok(_), Err(unsaid)) => Err(unsaid.into()),
+            (Ok(_), Err(unsaid)) => Err(unsaid),
             (outcome, Ok(())) => outcome,
         }
     }

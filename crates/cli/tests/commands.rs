@@ -79,6 +79,13 @@ fn a_custodian_signs_only_with_a_trace(trial: &mut Trial) {
     let found = administered(trial, &trial.journal("custodian-keys"), "custodian sign");
     assert_eq!(states(&found), ["begun", "done"]);
     assert_eq!(found[0].1, rests_on(&charter));
+    // A journal that is gone is not begun anew for the entry of who starts the part.
+    let (journal, away) = (trial.journal("custodian-keys"), trial.folder.path().join("away"));
+    std::fs::rename(&journal, &away).unwrap();
+    let refused = trial.drieslot(["custodian", "run", "--config", &config]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("journal succeed") && !journal.exists(), "{said}");
+    std::fs::rename(&away, &journal).unwrap();
     trial.start_part("custodian-keys");
 }
 

@@ -1,7 +1,7 @@
 //! Derived tables, in FROM and in WITH, that carry along whom their rows are about: columns behind their own, for the trace.
 //!
-//! Nothing of the statement may see such a column. So a query carries only where the one around it says no `*` and takes no row as
-//! a whole; a table without protected columns of its own carries nothing, for its rows may be taken whole.
+//! Nothing of the statement may see such a column. So a query carries only where the one around it says no `*`; and where its own
+//! result has protected columns, because then no row of it is taken as a whole.
 
 use std::collections::BTreeSet;
 
