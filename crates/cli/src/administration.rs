@@ -12,6 +12,7 @@ use drieslot_gateway::rotation::JOURNAL_SUFFIX;
 use drieslot_journal::{IdentityKey, Journal, JournalConfig, JournalError, entry};
 use drieslot_register::Hex32;
 use drieslot_register::follow::check_journal;
+use drieslot_usage::UsageConfig;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -36,6 +37,10 @@ impl Place {
     pub(crate) fn of_gateway(config: &GatewayConfig) -> Self {
         let journal = &config.journal;
         Self { folder: journal.folder.clone(), origin: journal.origin.clone(), key: journal.key.clone() }
+    }
+
+    pub(crate) fn of_usage(config: &UsageConfig) -> Self {
+        Self { folder: config.journal.clone(), origin: config.origin.clone(), key: config.key.clone() }
     }
 
     /// That of the gateway's rotation worker, beside the gateway's own.

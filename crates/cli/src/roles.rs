@@ -69,11 +69,17 @@ fn usage_config(path: &Path) -> Result<UsageConfig> {
 
 /// `drieslot usage run`
 pub(crate) async fn usage(args: &ServeArgs) -> Result<()> {
-    let server = UsageServer::open(usage_config(&args.config)?, clock())?;
+    let config = usage_config(&args.config)?;
+    let administration = Administration::begin(Place::of_usage(&config), "usage run", &[&args.config])?;
+    administration.end(serve_usage(config, args.until_input_closes).await)
+}
+
+async fn serve_usage(config: UsageConfig, until_input_closes: bool) -> Result<()> {
+    let server = UsageServer::open(config, clock())?;
     tracing::info!("usage server is ready");
     tokio::select! {
         served = Arc::clone(&server).run() => served?,
-        stopped = until_stopped(args.until_input_closes) => stopped?,
+        stopped = until_stopped(until_input_closes) => stopped?,
     }
     Ok(server.close()?)
 }

@@ -260,6 +260,7 @@ fn nobody_s_number_is_left(scene: &Scene, pseudonym: &str) {
     let entries: Vec<Vec<u8>> = reader.entries(0, reader.size()).unwrap().map(|entry| entry.unwrap().1).collect();
     let lines = String::from_utf8(entries.join(&b'\n')).unwrap() + "\n";
     assert!(lines.contains("\"kind\":\"usage\"") && lines.contains(pseudonym) && lines.contains("citizens"), "{lines}");
+    assert_eq!(lines.matches("\"command\":\"usage run\"").count(), 3, "begun, killed, begun, done");
     for file in ["usage/index/index.redb", "usage.apart.log"] {
         let bytes = std::fs::read(scene.path(file)).unwrap();
         for who in [JAN, LEE] {
