@@ -88,7 +88,7 @@ fn what_is_wrong_is_found(trial: &mut Trial, tessera: &Tessera, witnesses: &[Str
         assert!(said.contains("checkpoint"), "{said}");
     });
     for (file, at, why) in [
-        ("tile/entries/000", 40, "tile/0/000: log has"),
+        ("tile/entries/000", 40, ": log has"),
         ("tile/0/000", 40, "tile/0/000: log has"),
         ("checkpoint", 60, "checkpoint"),
     ] {

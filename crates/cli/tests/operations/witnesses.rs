@@ -1,5 +1,5 @@
-//! Witnesses on hosts of their own: one is cut off, one stalls, one is killed; the quorum is lost and comes back; and one is shown
-//! a second history of the gateway's journal.
+//! Witnesses on hosts of their own: one is cut off, one stalls, one is killed; the quorum is lost and comes back; and
+//! one is shown a second history of the gateway's journal.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use drieslot_journal::{COSIGNED, IdentityKey, hash};
+use drieslot_journal::{COSIGNED, IdentityKey, entry, hash};
 
-use crate::world::{EARLIER, ORIGIN, SIZE, WITNESSES, World, copy, entry};
+use crate::world::{EARLIER, ORIGIN, SIZE, WITNESSES, World, copy, said};
 
 type Change = fn(&World, &Path);
 
@@ -18,7 +18,7 @@ pub(crate) const CHANGES: &[(&str, Change)] = &[
         cut_last_frame(&dir.join("wal"));
     }),
     ("an entry in the middle is dropped", |_, dir| entries(&bundle(dir), |entries| drop(entries.remove(5)))),
-    ("an entry is inserted", |_, dir| entries(&bundle(dir), |entries| entries.insert(5, b"inserted".to_vec()))),
+    ("an entry is inserted", |_, dir| entries(&bundle(dir), |entries| entries.insert(5, said("inserted")))),
     ("an entry is doubled over its neighbour", |_, dir| {
         entries(&bundle(dir), |entries| entries[6] = entries[5].clone())
     }),
@@ -30,6 +30,12 @@ pub(crate) const CHANGES: &[(&str, Change)] = &[
     }),
     ("a bundle is deleted", |_, dir| fs::remove_file(bundle(dir)).unwrap()),
     ("a tile is deleted", |_, dir| fs::remove_file(dir.join("tile/0/002")).unwrap()),
+    ("entries are deleted as if they had been pruned", |_, dir| {
+        for file in ["tile/entries/000", "tile/entries/001", "tile/0/000", "tile/0/001"] {
+            fs::remove_file(dir.join(file)).unwrap();
+        }
+        fs::write(dir.join("pruned"), format!("512 {}\n", SIZE - 1)).unwrap();
+    }),
     ("a tile is cut short", |_, dir| change(&dir.join("tile/0/002"), |bytes| bytes.truncate(8191))),
     ("the write-ahead file is changed", |_, dir| flip(&dir.join("wal"), 200)),
     ("the write-ahead file is deleted", |_, dir| fs::remove_file(dir.join("wal")).unwrap()),
@@ -95,14 +101,15 @@ pub(crate) const CHANGES: &[(&str, Change)] = &[
         world.put_cosigned(dir, &keys.each_ref().map(|(name, key)| (name.as_str(), key, long_ago)));
     }),
     ("the part itself writes what is not true, or a time that was not", |world, dir| {
-        world.write(dir, [br#"{"v":1,"kind":"outcome","time":"1999-12-31T23:59:59Z"}"#.to_vec()]);
+        let false_one = entry::encode("test", "1999-12-31T23:59:59Z", &serde_json::json!({"text": "false"}));
+        world.write(dir, [false_one.unwrap()]);
         world.cosign(dir, SIZE);
     }),
 ];
 
 /// Of another history.
 fn other(index: u64) -> Vec<u8> {
-    [b"another ".to_vec(), entry(index)].concat()
+    said(&format!("another {index}"))
 }
 
 fn name(at: usize) -> String {
@@ -153,7 +160,7 @@ fn exchange(folder: &Path) {
 fn rewrite(dir: &Path, levels: u32) {
     let mut leaf = [0; 32];
     entries(&bundle(dir), |entries| {
-        entries[5] = b"rewritten".to_vec();
+        entries[5] = said("rewritten");
         leaf = hash::leaf(&entries[5]);
     });
     let tile = dir.join("tile/0/002");

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use drieslot_journal::{
-    COSIGNED, Checkpoint, Durability, IdentityKey, Journal, JournalConfig, Note, Published, Verifier,
+    COSIGNED, Checkpoint, Durability, IdentityKey, Journal, JournalConfig, Note, Published, Verifier, entry,
 };
 use drieslot_witness::Submission;
 use tempfile::TempDir;
@@ -28,7 +28,11 @@ pub(crate) struct World {
 }
 
 pub(crate) fn entry(index: u64) -> Vec<u8> {
-    format!("entry {index} {}", "x".repeat((index * 997 % 16_000) as usize)).into_bytes()
+    said(&format!("{index} {}", "x".repeat((index * 997 % 16_000) as usize)))
+}
+
+pub(crate) fn said(text: &str) -> Vec<u8> {
+    entry::encode("test", "2026-01-31T23:59:59Z", &serde_json::json!({ "text": text })).unwrap()
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {
