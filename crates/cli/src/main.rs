@@ -114,6 +114,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Journal(JournalCommand::Serve(args)) => verify::serve(&args).await,
         Command::Mirror(MirrorCommand::Init(args)) => mirror::init(&args),
         Command::Mirror(MirrorCommand::Run(args)) => mirror::run(&args).await,
+        Command::Watch(WatchCommand::Init(args)) => watch::init(&args),
         Command::Watch(WatchCommand::Run(args)) => watch::run(&args).await,
         Command::Watch(WatchCommand::Print(args)) => watch::print(&args),
         Command::Journal(JournalCommand::Tail(args)) => journal::tail(&args).await,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
-use drieslot_journal::Verifier;
+use drieslot_journal::{IdentityKey, Verifier};
 use drieslot_watch::{Event, Fault, Source, Watch, WatchConfig, WatchError, ocsf, syslog};
 use jiff::Timestamp;
 
@@ -13,15 +13,26 @@ use crate::command::ServeArgs;
 use crate::failure::failure;
 use crate::files;
 use crate::journal::arguments::moment;
-use crate::roles::{CORRECT, read_config};
+use crate::roles::{CORRECT, clock, read_config};
 use crate::serve::until_stopped;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WatchCommand {
+    /// Make the key of a watcher's own journal in a new folder
+    Init(WatchInitArgs),
     /// Follow journals and send on what they say, until SIGTERM
     Run(ServeArgs),
     /// Print one journal's events, verified, as a SIEM would get them
     Print(WatchPrintArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchInitArgs {
+    /// Its folder; must not hold a key yet
+    pub(crate) folder: PathBuf,
+    /// Name of its journal, such as `agency.example/watch`
+    #[arg(long)]
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +59,19 @@ pub(crate) enum Form {
     Syslog,
 }
 
+/// `drieslot watch init`
+pub(crate) fn init(args: &WatchInitArgs) -> Result<()> {
+    files::make_folder(&args.folder)?;
+    let key = IdentityKey::generate()?;
+    let vkey = key.vkey(&args.name)?;
+    key.save(&args.folder.join("journal.key"))?;
+    files::write(&args.folder.join("journal.vkey"), &format!("{vkey}\n"))?;
+    let at = |name: &str| args.folder.join(name).display().to_string();
+    println!("# for the watcher's configuration; {} verifies its journal", at("journal.vkey"));
+    println!("[alerts]\njournal = {:?}\nkey = {:?}\norigin = {:?}", at("journal"), at("journal.key"), args.name);
+    Ok(())
+}
+
 /// The file, its paths taken from where it lies.
 pub(crate) fn config(path: &Path) -> Result<WatchConfig> {
     let config: WatchConfig = read_config(path)?;
@@ -58,7 +82,7 @@ pub(crate) fn config(path: &Path) -> Result<WatchConfig> {
 
 /// `drieslot watch run`
 pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
-    let watch = Watch::open(&config(&args.config)?, Timestamp::now()).map_err(say)?;
+    let watch = Watch::open(&config(&args.config)?, &clock()).map_err(say)?;
     tracing::info!("watcher is ready");
     tokio::select! {
         failed = watch.run() => match failed.map_err(say)? {},

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use drieslot_audit::body::{Body, Intent};
 use drieslot_audit::proof;
+use drieslot_journal::hash::{self, Hash};
 use drieslot_journal::{Checkpoint, Reader, entry};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -23,6 +24,8 @@ pub struct Event {
     pub time: Timestamp,
     /// What happened.
     pub kind: String,
+    /// Its leaf hash.
+    pub leaf: Hash,
     /// The particulars.
     pub what: What,
 }
@@ -36,6 +39,8 @@ pub enum What {
     Released {
         /// What was asked.
         intent: Arc<Intent>,
+        /// The leaf hash of that entry.
+        intent_leaf: Hash,
         /// What was released with this entry.
         outcome: drieslot_audit::body::Outcome,
     },
@@ -56,21 +61,32 @@ impl Event {
 /// Reads the entries of one journal in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Understanding {
-    intents: BTreeMap<u64, Arc<Intent>>,
+    intents: BTreeMap<u64, (Hash, Arc<Intent>)>,
     last: Timestamp,
 }
 
 impl Understanding {
+    /// Goes on after an entry of this time.
+    pub(crate) fn after(last: Timestamp) -> Self {
+        Self { intents: BTreeMap::new(), last }
+    }
+
+    /// Time of the last entry that could be read.
+    pub(crate) fn last(&self) -> Timestamp {
+        self.last
+    }
+
     /// The event that an entry is. What is malformed is an event too: whoever writes such entries must not blind who watches.
     pub(crate) fn event(&mut self, reader: &Reader, checkpoint: &Checkpoint, index: u64, bytes: &[u8]) -> Event {
         let journal: Arc<str> = checkpoint.origin.as_str().into();
+        let leaf = hash::leaf(bytes);
         match self.read(reader, checkpoint, index, bytes) {
             Ok((time, kind, what)) => {
                 self.last = time;
-                Event { journal, index, time, kind, what }
+                Event { journal, index, time, kind, leaf, what }
             }
             Err(why) => {
-                Event { journal, index, time: self.last, kind: "unreadable".into(), what: What::Unreadable(why) }
+                Event { journal, index, time: self.last, kind: "unreadable".into(), leaf, what: What::Unreadable(why) }
             }
         }
     }
@@ -87,17 +103,17 @@ impl Understanding {
         let time: Timestamp = entry.time.parse().map_err(|error| said(&error))?;
         let what = match Body::read(&entry.kind, bytes).map_err(|error| said(&error))? {
             Body::Outcome(outcome) => {
-                let intent = self.intent(reader, checkpoint, index, outcome.intent)?;
+                let (intent_leaf, intent) = self.intent(reader, checkpoint, index, outcome.intent)?;
                 if intent.session != outcome.session {
                     return Err("it is the outcome of another session's intent".into());
                 }
-                What::Released { intent, outcome }
+                What::Released { intent, intent_leaf, outcome }
             }
             Body::Intent(intent) => {
                 while self.intents.len() >= MAX_INTENTS {
                     self.intents.pop_first();
                 }
-                self.intents.insert(index, Arc::new(intent.clone()));
+                self.intents.insert(index, (hash::leaf(bytes), Arc::new(intent.clone())));
                 What::Known(Body::Intent(intent))
             }
             Body::Other => What::Other(entry.body),
@@ -109,9 +125,15 @@ impl Understanding {
     }
 
     /// From memory, or proven from the journal.
-    fn intent(&self, reader: &Reader, checkpoint: &Checkpoint, index: u64, intent: u64) -> Result<Arc<Intent>, String> {
-        if let Some(known) = self.intents.get(&intent) {
-            return Ok(Arc::clone(known));
+    fn intent(
+        &self,
+        reader: &Reader,
+        checkpoint: &Checkpoint,
+        index: u64,
+        intent: u64,
+    ) -> Result<(Hash, Arc<Intent>), String> {
+        if let Some((leaf, known)) = self.intents.get(&intent) {
+            return Ok((*leaf, Arc::clone(known)));
         }
         if intent >= index {
             return Err("it is the outcome of an intent that comes after it".into());
@@ -119,7 +141,7 @@ impl Understanding {
         let proven = proof::prove(reader, checkpoint, intent).map_err(|error| error.to_string())?;
         let kind = entry::decode(&proven.entry).map_err(|error| error.to_string())?.kind;
         match Body::read(&kind, &proven.entry).map_err(|error| error.to_string())? {
-            Body::Intent(intent) => Ok(Arc::new(intent)),
+            Body::Intent(intent) => Ok((hash::leaf(&proven.entry), Arc::new(intent))),
             Body::Outcome(_)
             | Body::Definition(_)
             | Body::Refused(_)

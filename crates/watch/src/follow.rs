@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use drieslot_audit::AuditError;
 use drieslot_journal::{Checkpoint, FollowError, Followed, Reader, Verifier};
 
+use jiff::Timestamp;
+
 use crate::error::Fault;
 use crate::event::{Event, Understanding};
 use crate::state::{Place, Places};
@@ -55,6 +57,20 @@ impl Following {
         self.source.verifier.name()
     }
 
+    pub(crate) fn size(&self) -> u64 {
+        self.followed.size()
+    }
+
+    /// Time of the last entry that could be read.
+    pub(crate) fn last(&self) -> Timestamp {
+        self.understanding.last()
+    }
+
+    /// The signed note to which everything was taken.
+    pub(crate) fn note(&self) -> &str {
+        &self.note
+    }
+
     /// The next entries, at most [`AT_ONCE`].
     pub(crate) fn step(&mut self) -> Result<Taken, Fault> {
         let (reader, checkpoint) = match self.open.take() {
@@ -103,7 +119,10 @@ impl Feed {
     }
 
     pub(crate) fn places(&self) -> Places {
-        self.journals.iter().map(|one| (one.origin().to_owned(), Place::of(&one.followed))).collect()
+        self.journals
+            .iter()
+            .map(|one| (one.origin().to_owned(), Place::of(&one.followed, one.understanding.last())))
+            .collect()
     }
 
     /// Goes on from there; a journal that is not named is taken from its begin.
@@ -116,7 +135,7 @@ impl Feed {
                 Fault::Entry(AuditError::Entry { origin, index: 0, why })
             };
             one.followed = place.followed().ok_or_else(damaged)?;
-            one.understanding = Understanding::default();
+            one.understanding = Understanding::after(place.last());
             one.open = None;
             one.note = String::new();
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use drieslot_link::Metric;
 
+use crate::alert::Rule;
 use crate::error::Fault;
 
 /// A fault that lasts is logged again after this time.
@@ -22,6 +23,7 @@ struct Inner {
     journals: u64,
     sent: u64,
     failures: u64,
+    raised: BTreeMap<Rule, u64>,
     /// By output.
     waiting: BTreeMap<String, u64>,
     /// By journal: since when and of what it was last told.
@@ -46,6 +48,13 @@ impl Measured {
     pub(crate) fn failed(&self, output: &str) {
         tracing::debug!(output, "not sent");
         self.with(|inner| inner.failures = inner.failures.saturating_add(1));
+    }
+
+    pub(crate) fn raised(&self, rule: Rule) {
+        self.with(|inner| {
+            let count = inner.raised.entry(rule).or_default();
+            *count = count.saturating_add(1);
+        });
     }
 
     pub(crate) fn waits(&self, output: &str, entries: u64) {
@@ -91,6 +100,12 @@ impl Measured {
                 ),
                 Metric::counter("drieslot_watch_sent_total", "Events given to receivers.", inner.sent),
                 Metric::counter("drieslot_watch_failures_total", "Tries that a receiver did not take.", inner.failures),
+                Metric::counters(
+                    "drieslot_alerts_raised_total",
+                    "Alerts that were raised, by rule.",
+                    "rule",
+                    Rule::ALL.map(|rule| (rule.as_str(), inner.raised.get(&rule).copied().unwrap_or(0))),
+                ),
             ]
         })
     }

@@ -68,7 +68,7 @@ pub fn event(event: &Event) -> Option<Value> {
     let unmapped = |body: &Map<String, Value>| json!({"unmapped": body});
     Some(match &event.what {
         What::Known(Body::Intent(_) | Body::Outcome(_) | Body::Other) => return None,
-        What::Released { intent, outcome } => released(event, intent, outcome),
+        What::Released { intent, outcome, .. } => released(event, intent, outcome),
         What::Known(Body::Refused(refused)) => {
             let mut more = datastore(&refused.actor);
             set(&mut more, "status_id", json!(2));

@@ -1,5 +1,6 @@
 //! One receiver: a file, standard output, or a syslog server.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,9 +11,13 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::config::{Message, OutputConfig};
+use crate::config::{MailConfig, Message, OutputConfig, WebhookConfig};
 use crate::event::Event;
-use crate::{WatchError, ocsf, syslog, tls};
+use crate::evidence::{Outgoing, outgoing};
+use crate::follow::Source;
+use crate::mail::Mail;
+use crate::webhook::Webhook;
+use crate::{Clock, WatchError, ocsf, syslog, tls};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// A receiver that takes nothing for so long is connected to anew.
@@ -23,7 +28,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(3);
 /// Longest free part in words, in characters.
 const MAX_WORDS: usize = 1_024;
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 pub(crate) struct Sink {
@@ -47,6 +52,16 @@ enum Way {
         address: String,
         socket: Option<UdpSocket>,
     },
+    Webhook(Box<Webhook>, Alerts),
+    Mail(Box<Mail>, Alerts),
+}
+
+/// What goes by webhook or mail: alerts, one by one.
+struct Alerts {
+    /// The journals that alerts rest on.
+    sources: Vec<Source>,
+    /// Of this batch the receiver has these; should it fail later they are not sent again.
+    has: BTreeSet<String>,
 }
 
 impl Sink {
@@ -66,22 +81,46 @@ impl Sink {
         Ok(Self { host: host.to_owned(), way })
     }
 
+    pub(crate) fn webhook(config: &WebhookConfig, sources: Vec<Source>, clock: Clock) -> Result<Self, WatchError> {
+        let alerts = Alerts { sources, has: BTreeSet::new() };
+        Ok(Self { host: String::new(), way: Way::Webhook(Box::new(Webhook::new(config, clock)?), alerts) })
+    }
+
+    pub(crate) fn mail(config: &MailConfig, sources: Vec<Source>) -> Result<Self, WatchError> {
+        let alerts = Alerts { sources, has: BTreeSet::new() };
+        Ok(Self { host: String::new(), way: Way::Mail(Box::new(Mail::new(config)?), alerts) })
+    }
+
     /// How long after it was written something may still be lost.
     pub(crate) const fn settled_after(&self) -> Duration {
         match self.way {
             Way::Stream { .. } => SETTLED_AFTER,
-            Way::File { .. } | Way::Stdout | Way::Udp { .. } => Duration::ZERO,
+            Way::File { .. } | Way::Stdout | Way::Udp { .. } | Way::Webhook(..) | Way::Mail(..) => Duration::ZERO,
         }
     }
 
     /// Gives events to the receiver. After an error it is not known which of them it has.
     pub(crate) async fn send(&mut self, events: &[Event]) -> Result<(), String> {
         let messages = self.messages(events);
-        if messages.is_empty() {
+        if messages.is_empty() && !matches!(self.way, Way::Webhook(..) | Way::Mail(..)) {
             return Ok(());
         }
         let said = |error: std::io::Error| error.to_string();
         match &mut self.way {
+            Way::Webhook(webhook, alerts) => {
+                for outgoing in alerts.of(events) {
+                    webhook.send(&outgoing).await?;
+                    alerts.has.insert(outgoing.alert.id);
+                }
+                alerts.has.clear();
+            }
+            Way::Mail(mail, alerts) => {
+                for outgoing in alerts.of(events) {
+                    mail.send(&outgoing).await?;
+                    alerts.has.insert(outgoing.alert.id);
+                }
+                alerts.has.clear();
+            }
             Way::File { path, begun } => {
                 append(path, *begun, &messages.concat()).await.map_err(said)?;
                 *begun = true;
@@ -133,6 +172,7 @@ impl Sink {
                     syslog::framed(&syslog::message(event, &self.host, &words))
                 }
                 Way::Udp { .. } => syslog::message(event, &self.host, &words),
+                Way::Webhook(..) | Way::Mail(..) => return None,
             })
         };
         events.iter().filter_map(written).collect()
@@ -151,6 +191,13 @@ impl Sink {
             *open = None;
         }
         closed
+    }
+}
+
+impl Alerts {
+    fn of(&self, events: &[Event]) -> Vec<Outgoing> {
+        let all = events.iter().filter_map(|event| outgoing(event, &self.sources));
+        all.filter(|one| !self.has.contains(&one.alert.id)).collect()
     }
 }
 

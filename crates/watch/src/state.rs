@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use drieslot_journal::Followed;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -18,14 +19,21 @@ pub(crate) struct Place {
     size: u64,
     /// The tree's perfect subtrees, hexadecimal.
     peaks: Vec<String>,
+    /// Time of the last entry that could be read, in milliseconds of the epoch.
+    last: i64,
 }
 
 /// Those of all journals, by origin.
 pub(crate) type Places = BTreeMap<String, Place>;
 
 impl Place {
-    pub(crate) fn of(followed: &Followed) -> Self {
-        Self { size: followed.size(), peaks: followed.hashes().iter().map(|hash| hex(hash)).collect() }
+    pub(crate) fn of(followed: &Followed, last: Timestamp) -> Self {
+        let peaks = followed.hashes().iter().map(|hash| hex(hash)).collect();
+        Self { size: followed.size(), peaks, last: last.as_millisecond() }
+    }
+
+    pub(crate) fn last(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.last).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     pub(crate) fn followed(&self) -> Option<Followed> {

@@ -61,7 +61,7 @@ fn parameters(event: &Event) -> Vec<(&'static str, String)> {
     let mut found =
         vec![("id", event.id()), ("journal", event.journal.to_string()), ("index", event.index.to_string())];
     match &event.what {
-        What::Released { intent, outcome } => {
+        What::Released { intent, outcome, .. } => {
             found.extend([
                 ("principal", intent.principal.clone()),
                 ("client", intent.client.clone()),
@@ -145,6 +145,7 @@ mod tests {
             index: 7,
             time: "2026-01-31T23:59:59.5Z".parse().unwrap(),
             kind,
+            leaf: [0; 32],
             what,
         };
         let said = message(&event, "a host\n", "one\ntwo");

@@ -6,19 +6,22 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use drieslot_link::MetricsAddress;
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::task::JoinSet;
 
-use crate::WatchError;
+use crate::alerts::{Alerts, open_journal};
 use crate::config::WatchConfig;
-use crate::follow::Feed;
+use crate::engine::{Engine, Memory};
+use crate::follow::{Feed, Source};
 use crate::measured::Measured;
 use crate::send::Output;
 use crate::sink::Sink;
+use crate::{Clock, WatchError};
 
 /// A watcher, open.
 pub struct Watch {
     outputs: Vec<Output>,
+    alerts: Option<Alerts>,
     metrics: Option<MetricsAddress>,
     measured: Arc<Measured>,
     /// Nobody else goes on from the same places.
@@ -30,7 +33,7 @@ impl Watch {
     ///
     /// # Errors
     /// `Config`, `Io`; `State` where another process uses the same folder.
-    pub fn open(config: &WatchConfig, now: Timestamp) -> Result<Self, WatchError> {
+    pub fn open(config: &WatchConfig, clock: &Clock) -> Result<Self, WatchError> {
         config.check()?;
         let state = &config.state;
         DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(WatchError::io("create", state))?;
@@ -42,20 +45,30 @@ impl Watch {
             WatchError::Config(format!("{}: {why}", state.display()))
         })?;
         let sources = config.sources()?;
-        let started = u64::try_from(now.as_second()).unwrap_or(0);
+        let started = u64::try_from(clock().as_second()).unwrap_or(0);
         let measured = Arc::new(Measured::new(started, sources.len()));
-        let output = |output: &crate::config::OutputConfig| {
-            Ok(Output {
-                name: output.name().to_owned(),
-                sink: Sink::new(output, &config.host)?,
-                feed: Feed::new(sources.iter().cloned()),
-                path: state.join(format!("{}.json", output.name())),
-                since: config.since.map(|since| since.0),
-                measured: Arc::clone(&measured),
-            })
+        let (alerts, own) = open_alerts(config, &sources, clock, &measured)?;
+        let all: Vec<Source> = sources.iter().chain(&own).cloned().collect();
+        let output = |name: &str, sink, journals: &[Source]| Output {
+            name: name.to_owned(),
+            sink,
+            feed: Feed::new(journals.iter().cloned()),
+            path: state.join(format!("{name}.json")),
+            since: config.since.map(|since| since.0),
+            measured: Arc::clone(&measured),
         };
-        let outputs = config.output.iter().map(output).collect::<Result<_, WatchError>>()?;
-        Ok(Self { outputs, metrics: config.metrics, measured, _lock: lock })
+        let mut outputs = Vec::new();
+        for one in &config.output {
+            outputs.push(output(one.name(), Sink::new(one, &config.host)?, &all));
+        }
+        for one in &config.webhook {
+            let sink = Sink::webhook(one, sources.clone(), Arc::clone(clock))?;
+            outputs.push(output(&one.name, sink, own.as_slice()));
+        }
+        for one in &config.mail {
+            outputs.push(output(&one.name, Sink::mail(one, sources.clone())?, own.as_slice()));
+        }
+        Ok(Self { outputs, alerts, metrics: config.metrics, measured, _lock: lock })
     }
 
     /// Sends on until the future is dropped.
@@ -67,6 +80,9 @@ impl Watch {
         for output in self.outputs {
             tasks.spawn(output.run());
         }
+        if let Some(alerts) = self.alerts {
+            tasks.spawn(alerts.run());
+        }
         // Without outputs nothing ends.
         tasks.spawn(std::future::pending());
         let measured = Arc::clone(&self.measured);
@@ -76,4 +92,22 @@ impl Watch {
             ended = tasks.join_next() => ended.and_then(Result::ok).unwrap_or(Err(WatchError::Bug)),
         }
     }
+}
+
+/// What raises alerts, and where it writes them, for others to follow.
+fn open_alerts(
+    config: &WatchConfig,
+    sources: &[Source],
+    clock: &Clock,
+    measured: &Arc<Measured>,
+) -> Result<(Option<Alerts>, Option<Source>), WatchError> {
+    let Some(alerts) = &config.alerts else { return Ok((None, None)) };
+    let zone = TimeZone::get(&alerts.time_zone).map_err(|error| WatchError::Config(format!("time_zone: {error}")))?;
+    let verifier = drieslot_journal::IdentityKey::load(&alerts.key)?.verifier(&alerts.origin)?;
+    let own = open_journal(alerts)?;
+    let engine = Engine { config: alerts.clone(), zone, memory: Memory::default() };
+    let feed = Feed::new(sources.iter().cloned());
+    let path = config.state.join("alerts.json");
+    let raises = Alerts::new(engine, feed, own, path, Arc::clone(clock), Arc::clone(measured));
+    Ok((Some(raises), Some(Source { folder: alerts.journal.clone(), verifier })))
 }
