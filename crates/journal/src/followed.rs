@@ -1,12 +1,12 @@
 //! A place in a journal that somebody follows: what comes after it is given out only when it is known to be what was signed.
 //!
 //! Refuses: a checkpoint of less than was given out (a rollback), one that what was given out is not the beginning of (a
-//! second history), and entries that are not those under the checkpoint.
+//! second history), and entries that are not those under the checkpoint. What was pruned is passed over.
 
 use crate::hash::{self, Hash, Peaks};
-use crate::proof::Nodes;
+use crate::proof::{self, Nodes};
 use crate::source::{Relation, Tree, relation};
-use crate::{Checkpoint, JournalError, Reader, pruning};
+use crate::{Checkpoint, JournalError, Reader};
 
 /// Why nothing more is given out.
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +90,12 @@ impl Followed {
             Relation::Other => return Err(FollowError::Forked { had, now }),
             Relation::Unsigned => return Err(self.changed(checkpoint, "the tiles are not those of the signed tree")),
         }
-        let begun = self.begun(reader, checkpoint).map_err(|error| self.fault(checkpoint, error))?;
-        let had = begun.size();
+        let start = self.start(reader, checkpoint)?;
+        let had = start.size();
         let to = now.min(had.saturating_add(most));
         let read = reader.entries(had, to).and_then(Iterator::collect);
         let entries: Vec<(u64, Vec<u8>)> = read.map_err(|error| self.fault(checkpoint, error))?;
-        let mut after = begun;
+        let mut after = start;
         entries.iter().for_each(|(_, entry)| after.peaks.push(hash::leaf(entry)));
         match after.relation(reader, checkpoint)? {
             Relation::Beginning => {}
@@ -107,22 +107,31 @@ impl Followed {
         Ok(entries)
     }
 
-    /// Who has had nothing yet begins where a pruned journal does; that its tree goes on from there, the signed tree says.
-    fn begun(&self, reader: &Reader, checkpoint: &Checkpoint) -> Result<Self, JournalError> {
-        let Some(pruned) = reader.pruned().filter(|_| self.size() == 0) else { return Ok(self.clone()) };
-        let said = reader.entries(pruned.entry, pruned.entry.saturating_add(1))?.next().transpose()?;
-        let mark = reader.dir.join(pruning::FILE);
-        if pruned.entry >= checkpoint.size || !said.is_some_and(|(_, entry)| pruned.is_said_by(&entry)) {
-            return Err(JournalError::corrupt(&mark, "the journal does not say that so many entries were pruned"));
+    /// This place, or the first entry that is there where those between were pruned. An entry under the checkpoint must say so.
+    fn start(&self, reader: &Reader, checkpoint: &Checkpoint) -> Result<Self, FollowError> {
+        let Some(pruned) = reader.pruned().filter(|pruned| self.size() < pruned.first) else { return Ok(self.clone()) };
+        let fault = |error| self.fault(checkpoint, error);
+        let path = reader.inclusion_proof(pruned.entry, checkpoint.size).map_err(fault)?;
+        let said = reader.entries(pruned.entry, pruned.entry + 1).map_err(fault)?.next().transpose().map_err(fault)?;
+        let signed = |entry: &[u8]| {
+            let leaf = hash::leaf(entry);
+            proof::includes(&leaf, pruned.entry, checkpoint.size, &path, &checkpoint.root) && pruned.is_said_by(entry)
+        };
+        if !said.is_some_and(|(_, entry)| signed(&entry)) {
+            return Err(self.changed(checkpoint, "they are gone, and no signed entry says that they were pruned"));
         }
         let tree = Tree { source: reader.dir.as_path(), size: checkpoint.size };
-        let (mut hashes, mut start) = (Vec::new(), 0);
-        for level in (0..64_u8).rev().filter(|level| pruned.first >> level & 1 == 1) {
-            hashes.push(tree.node(level, start >> level)?);
-            start += 1 << level;
+        let (mut hashes, mut before) = (Vec::new(), 0_u64);
+        for level in (0_u8..64).rev().filter(|level| pruned.first >> level & 1 == 1) {
+            hashes.push(tree.node(level, before >> level).map_err(fault)?);
+            before += 1 << level;
         }
-        let peaks = Peaks::restore(pruned.first, hashes);
-        peaks.map(|peaks| Self { peaks }).ok_or_else(|| JournalError::corrupt(&mark, "it names no tree"))
+        let start = Self::restore(pruned.first, hashes).unwrap_or_default();
+        if start.relation(reader, checkpoint)? != Relation::Beginning {
+            return Err(self.changed(checkpoint, "the tiles are not those of the signed tree"));
+        }
+        tracing::warn!(from = self.size(), first = pruned.first, "entries were pruned before they were taken");
+        Ok(start)
     }
 
     fn relation(&self, reader: &Reader, checkpoint: &Checkpoint) -> Result<Relation, FollowError> {

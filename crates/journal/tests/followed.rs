@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{Folder, append, copy_tree, entry};
-use drieslot_journal::{Checkpoint, FollowError, Followed, Reader};
+use drieslot_journal::{Checkpoint, FollowError, Followed, Reader, prune};
 
 fn grow(folder: &Folder, from: u64, to: u64) {
     let (journal, _) = folder.open().unwrap();
@@ -81,5 +81,29 @@ fn a_rollback_a_second_history_and_changed_entries_are_refused_by_name() {
     assert!(matches!(changed, FollowError::Changed { from: 0, signed: 600, .. }), "{changed}");
     fs::remove_file(&bundle).unwrap();
     let gone = follow(&folder, &old, &mut Followed::default()).unwrap_err();
+    assert!(matches!(gone, FollowError::Changed { from: 0, .. }), "{gone}");
+}
+
+#[test]
+fn what_was_pruned_is_passed_over_where_a_signed_entry_says_so() {
+    let folder = Folder::filled(1_500);
+    let mut early = Followed::default();
+    let whole = folder.0.join("whole");
+    copy_tree(&folder.journal(), &whole);
+    let body = serde_json::json!({"before": 768, "who": "ops", "why": "retention", "keep_days": 1});
+    let said = drieslot_journal::entry::encode("prune", "2026-03-02T10:00:00Z", &body).unwrap();
+    prune(&folder.journal(), folder.config(), 768, said).unwrap();
+    let take = |followed: &mut Followed| {
+        let reader = Reader::open(&folder.journal()).unwrap();
+        let checkpoint = Checkpoint::open(reader.note(), &folder.verifier()).unwrap();
+        let taken = followed.next(&reader, &checkpoint, 10_000)?;
+        Ok::<_, FollowError>((taken[0].0, taken.len()))
+    };
+    assert_eq!(take(&mut Followed::default()).unwrap(), (768, 733));
+    follow(&folder, &whole, &mut early).unwrap();
+    assert_eq!(take(&mut early).unwrap(), (1_500, 1));
+    // Of a copy without the mark they are simply gone.
+    fs::remove_file(folder.journal().join("pruned")).unwrap();
+    let gone = take(&mut Followed::default()).unwrap_err();
     assert!(matches!(gone, FollowError::Changed { from: 0, .. }), "{gone}");
 }
