@@ -112,8 +112,16 @@ impl Index {
         let refuse = |why: String| AuditError::IndexFolder { folder: folder.to_owned(), why };
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| refuse(format!("{error}; name one that can be made or written")))?;
+        let path = folder.join(FILE);
+        if !path.exists() {
+            // Made under another name: what a kill leaves of it is no index.
+            let new = path.with_extension("new");
+            let _ = std::fs::remove_file(&new);
+            store::format(&Database::create(&new).map_err(AuditError::index)?).map_err(AuditError::index)?;
+            std::fs::rename(&new, &path).map_err(|error| refuse(error.to_string()))?;
+        }
         let mut builder = Database::builder();
-        let db = builder.set_cache_size(CACHE_BYTES).create(folder.join(FILE)).map_err(AuditError::index)?;
+        let db = builder.set_cache_size(CACHE_BYTES).open(path).map_err(AuditError::index)?;
         let found = store::format(&db).map_err(AuditError::index)?;
         if found != store::FORMAT {
             let why = format!(
@@ -148,6 +156,12 @@ impl Index {
         let reader = Reader::open(folder)?;
         let checkpoint = Checkpoint::open(reader.note(), verifier)?;
         let mut followed = kept.followed()?;
+        if reader.first() > kept.size {
+            // Whoever looked there would be missing from every answer.
+            let why = "they were pruned before the index had them".to_owned();
+            let source = FollowError::Changed { from: kept.size, signed: checkpoint.size, why };
+            return Err(AuditError::NotFollowed { origin: verifier.name().to_owned(), source });
+        }
         let mut batch = Batch::new(verifier.name(), kept.number);
         for _ in 0..PARTS_A_STEP {
             let entries = match followed.next(&reader, &checkpoint, ENTRIES_A_PART) {
