@@ -1,7 +1,7 @@
 //! A journal's length costs disk, and nothing else: memory stays flat while it is written and verified, and it opens at once.
 //!
-//! `DRIESLOT_FULL=1` writes twenty million entries, `DRIESLOT_ENTRIES` as many as it says; `DRIESLOT_BENCH_DIR` names a folder with
-//! room for 80 bytes of each.
+//! `DRIESLOT_FULL=1` writes twenty million entries, `DRIESLOT_ENTRIES` as many as it says; `DRIESLOT_BENCH_DIR` names a folder
+//! with room for 80 bytes of each.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::PathBuf;
