@@ -1,7 +1,8 @@
 //! What journals say goes out: to a SIEM, as OCSF and syslog; and to people, as alerts of what is out of the ordinary.
 //!
 //! Owns following, the words of others' schemas, what is usual, and the places up to which receivers have everything. It
-//! refuses entries that are not signed; it has no keys of domains, no database and no SQL, and changes no journal that it follows.
+//! refuses entries that are not signed; it has no keys of domains, no database and no SQL, and changes no journal that it
+//! follows.
 
 mod alert;
 mod alerts;

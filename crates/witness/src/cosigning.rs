@@ -393,8 +393,8 @@ impl Rounds {
         if standing.heard.values().filter(|heard| heard.conflict.is_some()).count() > policy.faults {
             let halt = format!(
                 "this part's journal has another history: {text}. It was put back to an old state, or another process signs with its \
-                 key. Stop this part, keep its folder as evidence, find the other history, and begin a new journal with `drieslot journal \
-                 succeed --why damaged`"
+                 key. Stop this part, keep its folder as evidence, find the other history, and begin a new journal with \
+                 `drieslot journal succeed --why damaged`"
             );
             tracing::error!(halt, "this part stops");
             standing.halted = Some(halt.into());
