@@ -239,5 +239,5 @@ fn who_follows_a_pruned_journal_begins_where_it_does() {
     grow(&folder, 10);
     assert_eq!(next(&mut late).unwrap().len(), 10);
     fs::write(folder.journal().join("pruned"), "1536 2000\n").unwrap();
-    assert!(next(&mut Followed::default()).unwrap_err().to_string().contains("does not say"));
+    assert!(next(&mut Followed::default()).unwrap_err().to_string().contains("no signed entry says"));
 }
