@@ -180,7 +180,7 @@ pub struct Asked {
 /// Whether this version of Drieslot writes entries of that kind.
 #[must_use]
 pub fn is_known(kind: &str) -> bool {
-    const KINDS: [&str; 18] = [
+    const KINDS: [&str; 19] = [
         "intent",
         "outcome",
         "definition",
@@ -199,6 +199,7 @@ pub fn is_known(kind: &str) -> bool {
         "signature",
         "usage",
         "administration",
+        "alert",
     ];
     KINDS.contains(&kind)
 }
