@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use drieslot_link::Fingerprint;
+use drieslot_link::{Bucket, Fingerprint, Rate};
 use serde::{Deserialize, Serialize};
 
 /// A window of refusals ends after this, and is journalled then.
@@ -39,39 +39,6 @@ impl LimitsConfig {
     /// None may be 0: that would stop all access, which a custodian does by being stopped.
     pub(crate) fn usable(&self) -> bool {
         [self.gateway_burst, self.gateway_per_minute, self.domain_burst, self.domain_per_minute].iter().all(|n| *n > 0)
-    }
-}
-
-/// Tokens that come back with time.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
-}
-
-/// What a bucket holds at most, and what comes back in a second.
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    burst: f64,
-    per_s: f64,
-}
-
-impl Rate {
-    fn new(burst: u32, per_minute: u32) -> Self {
-        Self { burst: f64::from(burst), per_s: f64::from(per_minute) / 60.0 }
-    }
-}
-
-impl Bucket {
-    fn fill(&mut self, rate: Rate, now: Instant) {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * rate.per_s).min(rate.burst);
-        self.at = now;
-    }
-
-    /// How long until there is a token; zero where there is one.
-    fn wait(&self, rate: Rate) -> Duration {
-        Duration::from_secs_f64(((1.0 - self.tokens) / rate.per_s).max(0.0))
     }
 }
 
@@ -122,23 +89,21 @@ impl Limits {
     /// Takes a token of both buckets, or of neither.
     pub(crate) fn take(&mut self, peer: Fingerprint, domain: &str, now: Instant) -> Result<(), Limited> {
         self.prune(now);
-        let new = |rate: Rate| Bucket { tokens: rate.burst, at: now };
+        let new = |rate: Rate| Bucket::full(rate, now);
         let gateway = self.gateways.entry(peer).or_insert_with(|| new(self.gateway));
-        gateway.fill(self.gateway, now);
-        let wait = gateway.wait(self.gateway);
+        let wait = gateway.wait(self.gateway, now);
         if !wait.is_zero() {
             // Not looked up: a gateway that names ever new domains must not make ever new buckets.
             return Err(self.refuse(peer, None, wait, now));
         }
         let bucket = self.domains.entry((peer, domain.to_owned())).or_insert_with(|| new(self.domain));
-        bucket.fill(self.domain, now);
-        let wait = bucket.wait(self.domain);
+        let wait = bucket.wait(self.domain, now);
         // A question that is limited costs the gateway too, or one domain's flood would be free.
-        gateway.tokens -= 1.0;
+        gateway.take();
         if !wait.is_zero() {
             return Err(self.refuse(peer, Some(domain), wait, now));
         }
-        bucket.tokens -= 1.0;
+        bucket.take();
         Ok(())
     }
 
@@ -176,10 +141,7 @@ impl Limits {
     fn prune(&mut self, now: Instant) {
         if self.domains.len() > PRUNE_ABOVE {
             let rate = self.domain;
-            self.domains.retain(|_, bucket| {
-                bucket.fill(rate, now);
-                bucket.tokens < rate.burst
-            });
+            self.domains.retain(|_, bucket| !bucket.is_full(rate, now));
         }
     }
 }

@@ -9,7 +9,7 @@ mod exchange;
 mod following;
 mod measured;
 mod person;
-mod rate;
+mod portal;
 mod server;
 
 use std::net::SocketAddr;

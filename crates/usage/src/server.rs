@@ -23,7 +23,7 @@ use crate::exchange::{AsOf, FindUsage, MAX_LIMIT, Usage, Usages};
 use crate::following::Following;
 use crate::measured::Measured;
 use crate::person;
-use crate::rate::Rate;
+use crate::portal::Portal;
 
 /// A question is short.
 const MAX_QUESTION_BYTES: usize = 8 << 10;
@@ -39,7 +39,7 @@ pub struct UsageServer {
     keyring: Arc<Keyring>,
     following: Arc<Following>,
     /// In the order of `config.portal`.
-    rates: Vec<Rate>,
+    rates: Vec<Portal>,
     measured: Measured,
     started: Timestamp,
 }
@@ -94,7 +94,7 @@ impl UsageServer {
         let policy = Box::new(move || states.borrow().witnessing());
         let cosigning = Cosigning::start(journal.clone(), &config.journal, verifier, config.witness.clone(), policy)?;
         let now = Instant::now();
-        let rates = config.portal.iter().map(|_| Rate::new(config.requests_per_minute, now)).collect();
+        let rates = config.portal.iter().map(|_| Portal::new(config.requests_per_minute, now)).collect();
         let (measured, started) = (Measured::default(), clock());
         Ok(Arc::new(Self {
             config,
@@ -150,7 +150,7 @@ impl UsageServer {
         Ok(self.journal.close()?)
     }
 
-    fn portal(&self, peer: &Fingerprint) -> Option<(&str, &Rate)> {
+    fn portal(&self, peer: &Fingerprint) -> Option<(&str, &Portal)> {
         let portals = self.config.portal.iter().zip(&self.rates);
         portals.filter(|(portal, _)| portal.tls == *peer).map(|(portal, rate)| (portal.name.as_str(), rate)).next()
     }
