@@ -88,7 +88,7 @@ fn run(hsm: &SoftHsm, key: &str) -> String {
     );
     std::fs::write(&config, written).unwrap();
     let mut command = hsm.within(Command::new(env!("CARGO_BIN_EXE_drieslot")));
-    let output = command.args(["custodian", "run", "--config"]).arg(&config).output().unwrap();
+    let output = command.current_dir(&hsm.folder).args(["custodian", "run", "--config"]).arg(&config).output().unwrap();
     assert!(!output.status.success(), "it runs with the key `{key}`");
     text(&output.stderr)
 }
@@ -97,6 +97,7 @@ fn run(hsm: &SoftHsm, key: &str) -> String {
 fn a_custodian_does_not_start_with_a_key_that_could_be_read_out_or_is_not_the_only_one() {
     let folder = tempfile::tempdir().unwrap();
     let Some(hsm) = SoftHsm::create(folder.path(), TOKEN) else { return };
+    drieslot_journal::IdentityKey::generate().unwrap().save(&hsm.folder.join("identity.key")).unwrap();
     let make = |label: &str, more: &[&str]| {
         let arguments = [&["--keygen", "--key-type", "GENERIC:32", "--label", label], more].concat();
         let made = hsm.tool(TOKEN, &arguments);
