@@ -9,7 +9,9 @@ use common::Trial;
 
 /// Answers each question, in a pseudo-terminal: arguments are the questions with their answers, then `--` and the command.
 const TERMINAL: &str = r#"
-import os, pty, sys
+import os, pty, signal, sys
+# A question that nobody answers ends it.
+signal.alarm(60)
 at = sys.argv.index("--")
 answers, command = sys.argv[1:at], sys.argv[at + 1:]
 child, terminal = pty.fork()
@@ -156,6 +158,7 @@ fn a_mandate_and_officers_by_answers_at_a_terminal() {
         "requester|Els Wouters",
         "hours|",
         "end-user|asserted",
+        "order|",
     ];
     let (ok, said) = at_a_terminal(&trial, &answers, &["mandate", "new", "--register", &register]);
     assert!(ok, "{said}");
