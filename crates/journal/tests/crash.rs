@@ -166,7 +166,7 @@ fn a_writer_that_is_killed_in_a_renewal_loses_nothing() {
     folder.open().unwrap().0.close().unwrap();
     let (mut size, mut renewed) = (0, 0);
     for turn in 0..12 {
-        renewed += u32::from(kill_in_renewal(&folder, Duration::from_micros(turn * 170)));
+        renewed += u32::from(kill_in_renewal(&folder, Duration::from_micros(50 << turn)));
         size = check(&folder, size);
         let (journal, recovered) = Journal::open(&folder.journal(), folder.config()).unwrap();
         assert_eq!(recovered.entries, size);
