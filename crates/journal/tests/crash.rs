@@ -164,16 +164,23 @@ fn kill_in_renewal(folder: &Folder, wait: Duration) -> bool {
 fn a_writer_that_is_killed_in_a_renewal_loses_nothing() {
     let folder = Folder::new();
     folder.open().unwrap().0.close().unwrap();
-    let (mut size, mut renewed) = (0, 0);
-    for turn in 0..12 {
-        renewed += u32::from(kill_in_renewal(&folder, Duration::from_micros(50 << turn)));
+    let (mut size, mut done, mut undone) = (0, 0, 0);
+    for turn in 0..14_u32 {
+        match kill_in_renewal(&folder, Duration::from_micros(50 << turn)) {
+            true => done += 1,
+            false => undone += 1,
+        }
         size = check(&folder, size);
         let (journal, recovered) = Journal::open(&folder.journal(), folder.config()).unwrap();
         assert_eq!(recovered.entries, size);
         drop(journal);
         check(&folder, size);
+        if turn >= 11 && done > 0 {
+            break;
+        }
     }
-    assert!((1..12).contains(&renewed), "of 12 renewals {renewed} were done when it was killed");
+    // The longer it is let run, the surer the new file is in its place.
+    assert!(done > 0 && undone > 0, "{done} renewals were done when it was killed, and {undone} were not");
 }
 
 /// First entry of the write-ahead file.
