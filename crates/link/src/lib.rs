@@ -1,7 +1,8 @@
 //! How the parts talk: mutual TLS 1.3 between pinned keys, and small HTTP/1.1 requests over it.
 //!
-//! Owns the TLS identity of a part, its fingerprint, one server loop with what limits its peers, and one client. Refuses certificate authorities,
-//! older TLS, plaintext, and peers whose key is not expected; it does not know what the requests mean.
+//! Owns the TLS identity of a part, its fingerprint, one server loop with what limits its peers, and one client. Refuses
+//! certificate authorities, older TLS, plaintext, and peers whose key is not expected; it does not know what the requests
+//! mean.
 
 mod bucket;
 mod client;
