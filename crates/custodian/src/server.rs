@@ -251,26 +251,11 @@ impl Custodian {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        let age = self.follower.last_contact_age().as_secs();
         let started = u64::try_from(self.started.as_second()).unwrap_or(0);
         let mut metrics = vec![
-            Metric::gauge(
-                "drieslot_start_time_seconds",
-                "When this process started, in seconds of the epoch.",
-                started,
-            ),
+            Metric::start_time(started),
             self.measured.questions(),
-            Metric::gauge(
-                "drieslot_register_revision",
-                "Entries of the register that are known.",
-                self.follower.state().revision(),
-            ),
-            Metric::gauge("drieslot_register_age_seconds", "Since the register last confirmed that.", age),
-            Metric::counter(
-                "drieslot_journal_entries_total",
-                "Durable entries of the journal.",
-                self.journal.durable(),
-            ),
+            Metric::journal_entries(self.journal.durable()),
         ];
         let trouble = self.escrow_trouble().len();
         metrics.push(Metric::gauge(
@@ -278,6 +263,7 @@ impl Custodian {
             "Officers in force without a share of the escrow, and former ones with one.",
             u64::try_from(trouble).unwrap_or(u64::MAX),
         ));
+        metrics.extend(self.follower.metrics());
         metrics.extend(self.cosigning.metrics());
         metrics
     }

@@ -15,9 +15,8 @@ pub(crate) fn read(shared: &Shared, places: &Arc<Semaphore>, started: Timestamp)
     let (keys, soonest) = shared.keyring.leases();
     let (intents, refused, durable) = shared.trace.counted();
     let started = u64::try_from(started.as_second()).unwrap_or(0);
-    let (revision, age) = (shared.follower.state().revision(), shared.follower.last_contact_age().as_secs());
     let mut metrics = vec![
-        Metric::gauge("drieslot_start_time_seconds", "When this process started, in seconds of the epoch.", started),
+        Metric::start_time(started),
         Metric::gauge("drieslot_sessions", "Connections of applications.", number(sessions)),
         Metric::gauge("drieslot_sessions_max", "As many are taken.", number(shared.config.max_sessions)),
         Metric::counter(
@@ -37,10 +36,9 @@ pub(crate) fn read(shared: &Shared, places: &Arc<Semaphore>, started: Timestamp)
             "Until the first lease ends; 0 where no key is held.",
             soonest.as_secs(),
         ),
-        Metric::gauge("drieslot_register_revision", "Entries of the register that are known.", revision),
-        Metric::gauge("drieslot_register_age_seconds", "Since the register last confirmed that.", age),
-        Metric::counter("drieslot_journal_entries_total", "Durable entries of the journal.", durable),
+        Metric::journal_entries(durable),
     ];
+    metrics.extend(shared.follower.metrics());
     metrics.extend(shared.cosigning.metrics());
     metrics
 }

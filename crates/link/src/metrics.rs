@@ -32,6 +32,16 @@ impl Metric {
         Self { kind: "counter", ..Self::gauge(name, help, value) }
     }
 
+    /// When this process started, which every part says.
+    pub fn start_time(epoch_s: u64) -> Self {
+        Self::gauge("drieslot_start_time_seconds", "When this process started, in seconds of the epoch.", epoch_s)
+    }
+
+    /// What every part says that keeps a journal.
+    pub fn journal_entries(durable: u64) -> Self {
+        Self::counter("drieslot_journal_entries_total", "Durable entries of the journal.", durable)
+    }
+
     /// Gauges of one name, told apart by a label.
     pub fn gauges(
         name: &'static str,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use drieslot_journal::hash::{self, Peaks};
 use drieslot_journal::{Checkpoint, Verifier};
-use drieslot_link::{Fingerprint, TlsIdentity};
+use drieslot_link::{Fingerprint, Metric, TlsIdentity};
 use drieslot_witness::PolicyNow;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -145,6 +145,15 @@ impl Follower {
     pub fn last_contact_age(&self) -> Duration {
         let contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
         contact.last.map_or(Duration::MAX, |last| last.elapsed())
+    }
+
+    /// What every part says of the register that it follows.
+    pub fn metrics(&self) -> [Metric; 2] {
+        let (revision, age_s) = (self.state().revision(), self.last_contact_age().as_secs());
+        [
+            Metric::gauge("drieslot_register_revision", "Entries of the register that are known.", revision),
+            Metric::gauge("drieslot_register_age_seconds", "Since the register last confirmed that.", age_s),
+        ]
     }
 
     /// Why the register was not reached the last time it was tried.

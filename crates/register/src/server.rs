@@ -187,17 +187,9 @@ impl Register {
         let revision = self.published.borrow().state.revision();
         let started = u64::try_from(started.as_second()).unwrap_or(0);
         let mut metrics = vec![
-            Metric::gauge(
-                "drieslot_start_time_seconds",
-                "When this process started, in seconds of the epoch.",
-                started,
-            ),
+            Metric::start_time(started),
             Metric::gauge("drieslot_register_revision", "Entries that are served.", revision),
-            Metric::counter(
-                "drieslot_journal_entries_total",
-                "Durable entries of the journal.",
-                self.journal.durable(),
-            ),
+            Metric::journal_entries(self.journal.durable()),
         ];
         metrics.extend(self.cosigning.get().into_iter().flat_map(|cosigning| cosigning.metrics()));
         metrics

@@ -249,13 +249,8 @@ impl UsageServer {
     fn metrics(&self) -> Vec<Metric> {
         let started = u64::try_from(self.started.as_second()).unwrap_or(0);
         let (entries, troubled, age) = self.following.measured();
-        let register_age = self.follower.last_contact_age().as_secs();
         let mut metrics = vec![
-            Metric::gauge(
-                "drieslot_start_time_seconds",
-                "When this process started, in seconds of the epoch.",
-                started,
-            ),
+            Metric::start_time(started),
             self.measured.questions(),
             Metric::gauge("drieslot_indexed_entries", "Entries of all journals in the index.", entries),
             Metric::gauge(
@@ -268,18 +263,9 @@ impl UsageServer {
                 "Journals whose present state is refused: rolled back, of a second history, changed, or unreadable.",
                 troubled,
             ),
-            Metric::gauge(
-                "drieslot_register_revision",
-                "Entries of the register that are known.",
-                self.follower.state().revision(),
-            ),
-            Metric::gauge("drieslot_register_age_seconds", "Since the register last confirmed that.", register_age),
-            Metric::counter(
-                "drieslot_journal_entries_total",
-                "Durable entries of the journal.",
-                self.journal.durable(),
-            ),
+            Metric::journal_entries(self.journal.durable()),
         ];
+        metrics.extend(self.follower.metrics());
         metrics.extend(self.cosigning.metrics());
         metrics
     }

@@ -82,11 +82,7 @@ impl Measured {
             let refused = u64::try_from(inner.faults.len()).unwrap_or(u64::MAX);
             let waiting = inner.waiting.values().max().copied().unwrap_or(0);
             vec![
-                Metric::gauge(
-                    "drieslot_start_time_seconds",
-                    "When this process started, in seconds of the epoch.",
-                    inner.started,
-                ),
+                Metric::start_time(inner.started),
                 Metric::gauge("drieslot_watched_journals", "Journals that are followed.", inner.journals),
                 Metric::gauge(
                     "drieslot_refused_journals",

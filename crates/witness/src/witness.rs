@@ -205,11 +205,7 @@ impl Witness {
         let outcomes = OUTCOMES.iter().zip(&self.counted).map(|((outcome, _), counter)| (*outcome, read(counter)));
         let logs = u64::try_from(self.logs.len()).unwrap_or(u64::MAX);
         vec![
-            Metric::gauge(
-                "drieslot_start_time_seconds",
-                "When this process started, in seconds of the epoch.",
-                started,
-            ),
+            Metric::start_time(started),
             Metric::gauge("drieslot_witness_logs", "Logs that are known.", logs),
             Metric::counters(
                 "drieslot_witness_requests_total",
